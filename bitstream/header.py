@@ -1,0 +1,224 @@
+"""The head of a file: signature, versions and header (FORMAT.md, section 3).
+
+The fields of a header are declared once, in the order of the file; writer and reader both follow that declaration.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .cursor import Cursor, pack_ascii
+from .errors import Corrupt, NotVqc, Truncated, UnsupportedVersion
+from .limits import Limits
+from .varint import pack_varint
+
+SIGNATURE = b"\x89VQC\r\n\x1a\n"
+# What this code writes, and the newest that it reads.
+VERSION = 1
+# Signature, two versions, length of the fields.
+PREFIX_SIZE = len(SIGNATURE) + 3
+IMAGE = 1
+NAME = "header"
+
+
+class Ascii:
+    """A name: length byte, then printable ASCII."""
+
+    def __init__(self, most: int):
+        self.most = most
+
+    def pack(self, value: str) -> bytes:
+        return pack_ascii(value, self.most)
+
+    def unpack(self, cursor: Cursor) -> str:
+        return cursor.ascii(self.most)
+
+
+class Raw:
+    """Bytes of a fixed number."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def pack(self, value: bytes) -> bytes:
+        if len(value) != self.size:
+            raise ValueError(f"{len(value)} bytes instead of {self.size}")
+        return bytes(value)
+
+    def unpack(self, cursor: Cursor) -> bytes:
+        return cursor.take(self.size)
+
+
+class Number:
+    """A varint between two bounds, both included."""
+
+    def __init__(self, least: int, most: int):
+        self.least, self.most = least, most
+
+    def pack(self, value: int) -> bytes:
+        if not self.least <= value <= self.most:
+            raise ValueError(f"{value} is outside {self.least} .. {self.most}")
+        return pack_varint(value)
+
+    def unpack(self, cursor: Cursor) -> int:
+        value = cursor.varint()
+        if not self.least <= value <= self.most:
+            raise cursor.corrupt(f"{value} is outside {self.least} .. {self.most}")
+        return value
+
+
+class Choices:
+    """Several small fields in one byte, the first in its lowest bits. Each takes the bits that its number of choices (2, 4, 8) needs."""
+
+    def __init__(self, *choices: tuple):
+        self.choices = choices
+
+    def pack(self, values: tuple) -> bytes:
+        byte = shift = 0
+        for value, allowed in zip(values, self.choices, strict=True):
+            if value not in allowed:
+                raise ValueError(f"{value} is none of {allowed}")
+            byte |= allowed.index(value) << shift
+            shift += len(allowed).bit_length() - 1
+        return bytes([byte])
+
+    def unpack(self, cursor: Cursor) -> tuple:
+        byte = cursor.byte()
+        values = []
+        for allowed in self.choices:
+            values.append(allowed[byte % len(allowed)])
+            byte //= len(allowed)
+        if byte:
+            raise cursor.corrupt("reserved bits are set")
+        return tuple(values)
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """All that a reader has to know before it decodes an image.
+
+    model: name of the model, at most 16 characters. weights: first 8 bytes of the SHA-256 of the decoder's weights file.
+    profile: numeric profile of the entropy path. width, height: pixels as coded, before the orientation is applied.
+    depth: 8 or 16 bits a sample. channels: 1 grey, 3 RGB. alpha: whether there is an alpha plane. orientation: 1 .. 8 as in EXIF.
+    quality: what the encoder was asked for, in tenths, 0 .. 1000. tile: log2 of the side of a tile.
+    """
+
+    model: str
+    weights: bytes
+    profile: int
+    width: int
+    height: int
+    depth: int = 8
+    channels: int = 3
+    alpha: bool = False
+    orientation: int = 1
+    quality: int = 750
+    tile: int = 9
+
+    MEDIUM: ClassVar[int] = IMAGE
+    FIELDS: ClassVar[tuple] = (
+        ("model", Ascii(16)),
+        ("weights", Raw(8)),
+        ("profile", Number(0, 2**16 - 1)),
+        ("limits_class", Number(0, 1)),
+        ("width", Number(1, 2**31 - 1)),
+        ("height", Number(1, 2**31 - 1)),
+        (("depth", "channels", "alpha", "orientation"), Choices((8, 16), (1, 3), (False, True), (1, 2, 3, 4, 5, 6, 7, 8))),
+        ("quality", Number(0, 1000)),
+        ("tile", Number(4, 16)),
+    )
+
+    @property
+    def limits_class(self) -> int:
+        """0 when the default limits of a reader allow the image, 1 when it is larger."""
+        default = Limits()
+        return int(max(self.width, self.height) > default.side or self.width * self.height > default.pixels)
+
+    def pack(self) -> bytes:
+        """The head of a file with this header. Raises ValueError when a field has a value that the format has no place for."""
+        fields = bytes([self.MEDIUM])
+        for name, field in self.FIELDS:
+            try:
+                fields += field.pack(getattr(self, name) if isinstance(name, str) else tuple(getattr(self, n) for n in name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        head = SIGNATURE + bytes([VERSION, VERSION, len(fields)]) + fields
+        return head + zlib.crc32(head).to_bytes(4, "little")
+
+    @classmethod
+    def _unpack(cls, cursor: Cursor, limits: Limits) -> ImageHeader:
+        values = {}
+        for name, field in cls.FIELDS:
+            value = field.unpack(cursor)
+            values.update({name: value} if isinstance(name, str) else zip(name, value, strict=True))
+        limits_class = values.pop("limits_class")
+        header = cls(**values)
+        if limits_class != header.limits_class:
+            raise cursor.corrupt(f"limits class {limits_class} does not fit {header.width}x{header.height} pixels")
+        limits.check("side", max(header.width, header.height), chunk=NAME)
+        limits.check("pixels", header.width * header.height, chunk=NAME)
+        return header
+
+
+# One class for each medium. Others follow here.
+MEDIA = {IMAGE: ImageHeader}
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Version of the format that a file was written by, and the least that its reader needs."""
+
+    written: int
+    needed: int
+
+
+def check_prefix(prefix: bytes) -> tuple[Versions, int]:
+    """Checks the first PREFIX_SIZE bytes of a file (fewer if it has no more). Returns the versions and how many bytes of head follow.
+
+    Raises NotVqc, Truncated, UnsupportedVersion or Corrupt.
+    """
+    signature = prefix[: len(SIGNATURE)]
+    if not prefix:
+        raise NotVqc("the input is empty")
+    if not SIGNATURE.startswith(signature):
+        raise NotVqc("the input is not a vqc file: its first bytes are not the signature", 0)
+    if len(signature) < len(SIGNATURE):
+        raise NotVqc(f"the input ends after {len(signature)} bytes, within the signature", 0)
+    if len(prefix) < PREFIX_SIZE:
+        raise Truncated("the file ends within its header", len(prefix), NAME)
+    versions = Versions(prefix[-3], prefix[-2])
+    if versions.needed > VERSION:
+        raise UnsupportedVersion(
+            f"the file needs a reader of format version {versions.needed}; this one reads up to version {VERSION}", 9, NAME
+        )
+    if not 1 <= versions.needed <= versions.written:
+        raise Corrupt(f"written by format version {versions.written}, needs version {versions.needed}", 8, NAME)
+    return versions, prefix[-1] + 4
+
+
+def unpack_header(head: bytes, limits: Limits | None = None) -> ImageHeader:
+    """The header in the head of a file, from its first byte to the CRC-32 of the header. limits: the default ones when None.
+
+    Raises NotVqc, Truncated, UnsupportedVersion, Corrupt or LimitExceeded.
+    """
+    versions, left = check_prefix(head[:PREFIX_SIZE])
+    if len(head) < PREFIX_SIZE + left:
+        raise Truncated("the file ends within its header", len(head), NAME)
+    if len(head) > PREFIX_SIZE + left:
+        raise Corrupt(f"{len(head) - PREFIX_SIZE - left} bytes follow the header", PREFIX_SIZE + left, NAME)
+    if zlib.crc32(head[:-4]) != int.from_bytes(head[-4:], "little"):
+        raise Corrupt("the CRC-32 does not match", 0, NAME)
+    cursor = Cursor(head[PREFIX_SIZE:-4], PREFIX_SIZE, NAME)
+    medium = cursor.byte()
+    if medium not in MEDIA:
+        raise UnsupportedVersion(
+            f"medium {medium} is unknown to this reader of format version {VERSION}; the file was written by version "
+            f"{versions.written}",
+            PREFIX_SIZE,
+            NAME,
+        )
+    header = MEDIA[medium]._unpack(cursor, limits or Limits())
+    cursor.end()
+    return header

@@ -1,0 +1,26 @@
+"""vqc: learned compression of images into one versioned container.
+
+    import vqc
+    data = vqc.encode("photo.png", quality=60)
+    picture = vqc.decode(data).image
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .api import Damage, Decoded, Info, Report, decode, encode, encode_to, inspect, verify
+
+__all__ = ["Damage", "Decoded", "Info", "Report", "__version__", "decode", "encode", "encode_to", "inspect", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the interface on first use, so that `import vqc` costs nothing."""
+    if name in __all__:
+        from . import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'vqc' has no attribute {name!r}")

@@ -1,0 +1,284 @@
+"""The Python interface: encode, decode, inspect, verify. Imports torch only when something is encoded or decoded."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from vqc.bitstream import ImageHeader, Limits, Reader, VqcError, Writer
+
+from .image_files import read_image
+from .image_writers import to_pillow
+from .pixels import Pixels
+from .rate_search import search_quality
+from .timing import span
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+DEFAULT_QUALITY = 60.0
+Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays and tensors
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is wrong with a file: where (byte offset and chunk, when known) and what."""
+
+    offset: int | None
+    chunk: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded picture. `damage` is empty when the file was whole."""
+
+    content: Pixels
+    damage: list[Damage] = field(default_factory=list)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(H, W, C) uint8 or uint16; C is 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. Not turned by the orientation."""
+        return self.content.interleaved()
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as a Pillow image, with its metadata in `info`."""
+        return to_pillow(self.content)
+
+    @property
+    def metadata(self) -> Mapping[str, bytes]:
+        """Blocks of metadata by kind: icc, exif, xmp."""
+        return self.content.metadata
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file says of itself; see `inspect`."""
+
+    media: str
+    model: str
+    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
+    version: int
+    width: int
+    height: int
+    depth: int
+    channels: int
+    alpha: bool
+    orientation: int
+    quality: float
+    tile: int  # side of a tile in pixels
+    segments: int
+    metadata: Mapping[str, bytes]
+    file_size: int
+
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel of the whole file."""
+        return 8 * self.file_size / (self.width * self.height)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Outcome of `verify`: number of segments that were read, and what is wrong."""
+
+    segments: int
+    damage: list[Damage]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.damage
+
+
+def encode(
+    source: Source,
+    *,
+    quality: float = DEFAULT_QUALITY,
+    bpp: float | None = None,
+    target_size: int | None = None,
+    strip: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    limits: Limits | None = None,
+) -> bytes:
+    """Encodes a picture to the bytes of a .vqc file.
+
+    source: path, binary file object, bytes, Pillow image, uint8 / uint16 array (H, W), (H, W, C) or torch tensor of that shape.
+    quality: 0 to 100 in steps of 0.1. bpp / target_size: search the quality whose file has this many bits per pixel / bytes,
+    within 2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
+    device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
+    Raises UnreadableInput, LimitExceeded, ValueError.
+    """
+    file = io.BytesIO()
+    encode_to(
+        source, file, quality=quality, bpp=bpp, target_size=target_size, strip=strip, device=device, threads=threads, limits=limits
+    )
+    return file.getvalue()
+
+
+def encode_to(
+    source: Source,
+    file: BinaryIO,
+    *,
+    quality: float = DEFAULT_QUALITY,
+    bpp: float | None = None,
+    target_size: int | None = None,
+    strip: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    limits: Limits | None = None,
+) -> None:
+    """As `encode`, written to a binary file object as it is made; it need not be seekable."""
+    if bpp is not None and target_size is not None:
+        raise ValueError("bpp and target_size exclude each other")
+    if not 0 <= quality <= 100:
+        raise ValueError(f"quality {quality} is outside 0..100")
+    with span("I/O"):
+        pixels = read_image(source, limits=limits)
+    if strip:
+        pixels = pixels.stripped()
+    if bpp is not None:
+        target_size = max(1, round(bpp * pixels.width * pixels.height / 8))
+    torch_device = _prepare(device, threads)
+    if target_size is None:
+        _write(pixels, quality, file, torch_device)
+    else:
+        file.write(_search(pixels, target_size, torch_device))
+
+
+def decode(
+    source: Source,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    allow_partial: bool = False,
+    limits: Limits | None = None,
+) -> Decoded:
+    """Decodes a .vqc file.
+
+    source: path, binary file object (a pipe will do) or bytes. region: (x, y, width, height) in pixels of the stored picture;
+    only the tiles it needs are read. allow_partial: of a damaged file, return what is whole and say in `damage` what is not;
+    lost tiles are grey. Raises VqcError and its kinds, ValueError for a region outside the picture.
+    """
+    with _reader(source, limits, allow_partial) as reader:
+        from .image_decoding import TileDecoder
+
+        window = None if region is None else _window(region, reader.header)
+        torch_device = _prepare(device, threads)
+        tiles = TileDecoder(reader, window, torch_device, allow_partial)
+        pixels = tiles.decode()
+        content = Pixels(pixels.colour, pixels.alpha, dict(reader.metadata), pixels.orientation)
+        return Decoded(content, _damage(reader, tiles.lost))
+
+
+def inspect(source: Source, *, limits: Limits | None = None) -> Info:
+    """Header, metadata and size of a .vqc file, without decoding it. source: path, binary file object or bytes."""
+    with _reader(source, limits, False) as reader:
+        header = reader.header
+        segments = sum(1 for _ in reader.segments())
+        return Info(
+            media="image",
+            model=header.model,
+            weights=header.weights.hex(),
+            version=reader.version,
+            width=header.width,
+            height=header.height,
+            depth=header.depth,
+            channels=header.channels,
+            alpha=header.alpha,
+            orientation=header.orientation,
+            quality=header.quality / 10,
+            tile=1 << header.tile,
+            segments=segments,
+            metadata=dict(reader.metadata),
+            file_size=reader.size,
+        )
+
+
+def verify(source: Source, *, device: str = "auto", threads: int | None = None, limits: Limits | None = None) -> Report:
+    """Decodes every symbol of a .vqc file and compares all checksums; makes no picture. Raises VqcError when the header is unusable."""
+    with _reader(source, limits, True) as reader:
+        from .image_decoding import check_segments
+
+        count, lost = check_segments(reader, _prepare(device, threads))
+        return Report(count, _damage(reader, lost))
+
+
+def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device) -> None:
+    from .image_encoding import encode_segments, header_for
+
+    header = header_for(pixels, round(quality * 10))
+    writer = Writer(file, header)
+    for kind, data in pixels.metadata.items():
+        writer.metadata(kind, data)
+    for segment in encode_segments(pixels, header, device):
+        with span("I/O"):
+            writer.segment(segment)
+    writer.close()
+
+
+def _search(pixels: Pixels, target_size: int, device: torch.device) -> bytes:
+    best: dict[float, bytes] = {}
+
+    def size_at(quality: float) -> int:
+        file = io.BytesIO()
+        _write(pixels, quality, file, device)
+        best[quality] = file.getvalue()
+        return len(best[quality])
+
+    return best[search_quality(size_at, target_size).quality]
+
+
+def _prepare(device: str, threads: int | None) -> torch.device:
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads}")
+        torch.set_num_threads(threads)
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, but torch finds no CUDA device here")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device '{device}'") from error
+
+
+@contextmanager
+def _reader(source: Source, limits: Limits | None, partial: bool) -> Iterator[Reader]:
+    limits = limits or Limits()
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield Reader(io.BytesIO(source), limits, partial)
+    elif isinstance(source, str | os.PathLike):
+        with open(source, "rb") as file:
+            yield Reader(file, limits, partial)
+    elif hasattr(source, "read"):
+        yield Reader(source, limits, partial)
+    else:
+        raise TypeError(f"cannot read a .vqc file from {type(source).__name__}")
+
+
+def _window(region: tuple[int, int, int, int], header: ImageHeader) -> Any:
+    from .image_tiles import Window
+
+    x, y, width, height = region
+    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
+        raise ValueError(f"region {x},{y},{width},{height} is not inside the picture of {header.width}x{header.height}")
+    return Window(y, y + height, x, x + width)
+
+
+def _damage(reader: Reader, lost: list[Any]) -> list[Damage]:
+    found = [Damage(d.offset, d.chunk, d.message) for d in reader.damage]
+    errors: list[VqcError] = [tile.error for tile in lost]
+    return found + [Damage(e.offset, e.chunk, e.message) for e in errors]

@@ -1,0 +1,124 @@
+"""`vqc encode`: pictures to .vqc files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from time import perf_counter
+
+import click
+
+from vqc.batch import STREAM, Job, Outcome, run_jobs
+from vqc.commands.options import (
+    FILE,
+    Engine,
+    Messages,
+    batch_options,
+    chosen_quality,
+    engine_options,
+    message_options,
+    quality_options,
+    strip_option,
+)
+from vqc.commands.report import report, shown
+from vqc.commands.targets import jobs_for, open_target, source_of
+
+EXTENSION = ".vqc"
+# Named among the formats of Pillow, which can tell such a file but not read a picture from it.
+_NO_PICTURE = {"BUFR", "GRIB", "HDF5", "MPEG", "VQC"}
+
+
+@dataclass(frozen=True)
+class EncodeFile:
+    """Encode the input of one job to its target. Picklable, so that worker processes can run it."""
+
+    quality: dict[str, float]
+    strip: bool
+    force: bool
+    engine: Engine
+    workers: int = 1
+
+    def __call__(self, job: Job) -> Outcome:
+        from vqc import api
+
+        start = perf_counter()
+        with open_target(job, self.force) as file:
+            api.encode_to(source_of(job), file, **self.quality, strip=self.strip, **self.engine.arguments(self.workers))
+        seconds = perf_counter() - start
+        if job.target == STREAM:
+            return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
+        info = api.inspect(job.target)
+        record = {
+            "input": job.source,
+            "output": job.target,
+            "bytes": info.file_size,
+            "width": info.width,
+            "height": info.height,
+            "bpp": info.bpp,
+            "quality": info.quality,
+            "seconds": round(seconds, 4),
+        }
+        if job.source != STREAM:
+            record["input_bytes"] = os.path.getsize(job.source)
+        summary = (
+            f"{shown(job.source)} -> {shown(job.target)}: {info.width}x{info.height}, {info.file_size} bytes, "
+            f"{info.bpp:.3f} bpp, quality {info.quality:g}, {seconds:.2f} s"
+        )
+        return Outcome(job, record, summary, self._missed(info.file_size, info.width * info.height))
+
+    def _missed(self, size: int, pixels: int) -> tuple[str, ...]:
+        """A warning where sizes of this picture jump over the target."""
+        target = self.quality.get("target_size") or self.quality.get("bpp", 0) * pixels / 8
+        if not target or abs(size - target) <= 0.02 * target:
+            return ()
+        return (f"warning: the nearest size is {size} bytes, {size / target - 1:+.1%} off the target",)
+
+
+@click.command(epilog="Exit codes: 0 done, 1 failure, 2 usage, 5 limit exceeded, 130 interrupted. Several files: the highest.")
+@click.argument("inputs", metavar="IN [OUT]", nargs=-1, required=True, type=FILE)
+@quality_options
+@strip_option
+@batch_options
+@engine_options
+@message_options
+def encode(
+    inputs: tuple[str, ...],
+    quality: float | None,
+    bpp: float | None,
+    target_size: int | None,
+    strip: bool,
+    output_dir: str | None,
+    jobs: int,
+    force: bool,
+    engine: Engine,
+    messages: Messages,
+) -> None:
+    """Encode the picture IN to the .vqc file OUT.
+
+    IN is any file that Pillow reads, or - for standard input. Without OUT, photo.png becomes photo.vqc beside it; OUT can be -
+    for standard output. Several inputs, and folders with all the pictures below them, need -o DIR. Inputs are never changed.
+    """
+    wish = chosen_quality(quality, bpp, target_size)
+    todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_picture, is_output=is_vqc, as_json=messages.as_json)
+    workers = min(jobs, len(todo))
+    work = EncodeFile(wish, strip, force, engine, workers)
+    click.get_current_context().exit(report(run_jobs(work, todo, workers), len(todo), messages))
+
+
+def is_vqc(name: str) -> bool:
+    """Whether the name ends in .vqc."""
+    return name.lower().endswith(EXTENSION)
+
+
+def is_picture(name: str) -> bool:
+    """Whether Pillow has a reader for files of this extension."""
+    return os.path.splitext(name)[1].lower() in _picture_extensions()
+
+
+@cache
+def _picture_extensions() -> frozenset[str]:
+    from PIL import Image
+
+    formats = Image.registered_extensions()
+    return frozenset(extension for extension, name in formats.items() if name in Image.OPEN and name not in _NO_PICTURE)

@@ -1,0 +1,140 @@
+"""`vqc roundtrip`: encode and decode in memory, to see what a quality costs and gives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import click
+
+from vqc.batch import STREAM, Job, Outcome, run_jobs
+from vqc.commands.decode import check_format, format_of, format_options
+from vqc.commands.options import (
+    FILE,
+    Engine,
+    Messages,
+    chosen_quality,
+    engine_options,
+    message_options,
+    quality_options,
+    strip_option,
+)
+from vqc.commands.report import report, shown
+from vqc.commands.targets import open_target, source_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_ROWS = 512  # of a picture at a time in float64, so that 100 megapixels need no gigabytes beside themselves
+
+
+def psnr(reference: np.ndarray, decoded: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB over all samples (H, W, C), uint8 or uint16; infinite when equal.
+
+    10 log10(peak^2 / MSE), the mean squared error in float64, peak 255 or 65535 by the type. Raises ValueError when shapes or
+    types differ.
+    """
+    import numpy as np
+
+    if reference.shape != decoded.shape or reference.dtype != decoded.dtype:
+        raise ValueError(
+            f"decoded picture is {decoded.shape} {decoded.dtype}, but the original {reference.shape} {reference.dtype}"
+        )
+    total = 0.0
+    for top in range(0, len(reference), _ROWS):
+        difference = reference[top : top + _ROWS].astype(np.float64) - decoded[top : top + _ROWS]
+        total += float(np.sum(difference * difference))
+    peak = np.iinfo(reference.dtype).max
+    return math.inf if total == 0 else 10 * math.log10(peak**2 * reference.size / total)
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """Encode and decode the input of one job in memory, and write the decoded picture if the job has a target."""
+
+    quality: dict[str, float]
+    strip: bool
+    force: bool
+    format: str | None
+    eight_bit: bool
+    engine: Engine
+
+    def __call__(self, job: Job) -> Outcome:
+        from contextlib import ExitStack
+
+        from vqc import api
+        from vqc.image_files import read_image, write_image
+
+        arguments = self.engine.arguments()
+        with ExitStack() as stack:
+            file = stack.enter_context(open_target(job, self.force)) if job.target else None
+            source = source_of(job)
+            if job.source == STREAM:
+                source = source.read()
+            start = perf_counter()
+            data = api.encode(source, **self.quality, strip=self.strip, **arguments)
+            middle = perf_counter()
+            decoded = api.decode(data, **arguments)
+            end = perf_counter()
+            quality_db = psnr(read_image(source, limits=arguments["limits"]).colour, decoded.content.colour)
+            if file is not None and job.target:
+                write_image(decoded.content, file, self.format or format_of(job.target), eight_bit=self.eight_bit)
+        info = api.inspect(data)
+        record = {
+            "input": job.source,
+            "output": job.target,
+            "bytes": len(data),
+            "width": info.width,
+            "height": info.height,
+            "bpp": info.bpp,
+            "quality": info.quality,
+            # JSON has no infinity: null is a picture that came back equal.
+            "psnr": quality_db if math.isfinite(quality_db) else None,
+            "encode_seconds": round(middle - start, 4),
+            "decode_seconds": round(end - middle, 4),
+            "seconds": round(end - start, 4),
+        }
+        summary = (
+            f"{shown(job.source)}: {info.width}x{info.height}, quality {info.quality:g}, {len(data)} bytes, "
+            f"{info.bpp:.4f} bpp, {quality_db:.2f} dB PSNR, encode {middle - start:.2f} s, decode {end - middle:.2f} s"
+        )
+        return Outcome(job, record, summary)
+
+
+@click.command(epilog="Exit codes: 0 done, 1 failure, 2 usage, 5 limit exceeded, 130 interrupted.")
+@click.argument("source", metavar="IN", type=FILE)
+@click.argument("target", metavar="[OUT]", required=False, type=FILE)
+@quality_options
+@strip_option
+@format_options
+@click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists.  [default: an OUT that exists is an error]")
+@engine_options
+@message_options
+def roundtrip(
+    source: str,
+    target: str | None,
+    quality: float | None,
+    bpp: float | None,
+    target_size: int | None,
+    strip: bool,
+    format_name: str | None,
+    eight_bit: bool,
+    force: bool,
+    engine: Engine,
+    messages: Messages,
+) -> None:
+    """Encode and decode the picture IN in memory and print bytes, bits per pixel, PSNR and times.
+
+    Bytes are those of the whole .vqc file. PSNR is over the colour samples (RGB, or grey), peak 255 or 65535. Times include
+    loading the models. IN can be - for standard input; with OUT, the decoded picture is written there.
+    """
+    wish = chosen_quality(quality, bpp, target_size)
+    if target == STREAM:
+        raise click.UsageError("the figures and the picture cannot share standard output; give a file as OUT.")
+    if target is not None:
+        check_format(target, format_name)
+    work = RoundTrip(wish, strip, force, format_name, eight_bit, engine)
+    outcomes = run_jobs(work, [Job(source, target)])
+    click.get_current_context().exit(report(outcomes, 1, messages, answer=True))

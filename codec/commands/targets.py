@@ -1,0 +1,85 @@
+"""From the arguments IN [OUT] and -o DIR to jobs, with the rules that keep a slip from overwriting a picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from vqc.batch import STREAM, Job, plan
+from vqc.outputs import open_output
+
+
+def jobs_for(
+    inputs: tuple[str, ...],
+    output_dir: str | None,
+    *,
+    extension: str,
+    wanted: Callable[[str], bool],
+    is_output: Callable[[str], bool],
+    as_json: bool = False,
+) -> list[Job]:
+    """Jobs for `IN [OUT]`, or for any number of inputs with `-o DIR`.
+
+    extension: of output names made from input names. wanted: file names to take from folders. is_output: names that can be OUT;
+    an OUT that exists and is none of these is more likely an input, given without -o, and refused. Raises click.UsageError.
+    """
+    if output_dir is not None:
+        return _into_folder(inputs, output_dir, extension, wanted, is_output)
+    if len(inputs) > 2:
+        raise click.UsageError("several inputs need -o DIR.")
+    source = inputs[0]
+    if os.path.isdir(source):
+        raise click.UsageError(f"{source} is a folder, which needs -o DIR.")
+    if len(inputs) == 2:
+        target = inputs[1]
+        if os.path.isdir(target):
+            raise click.UsageError(f"{target} is a folder; to write into it, give -o {target}.")
+        if target != STREAM and os.path.isfile(target) and not is_output(target):
+            raise click.UsageError(f"{target} exists and does not look like an output; several inputs need -o DIR.")
+    else:
+        target = STREAM if source == STREAM else str(Path(source).with_suffix(extension)) if Path(source).name else source
+    if target == STREAM:
+        if as_json:
+            raise click.UsageError("--json and the output cannot share standard output.")
+        if sys.stdout.isatty():
+            raise click.UsageError("the output is binary and standard output is a terminal; give OUT, or redirect.")
+    return [Job(source, target)]
+
+
+def _into_folder(
+    inputs: tuple[str, ...],
+    output_dir: str,
+    extension: str,
+    wanted: Callable[[str], bool],
+    is_output: Callable[[str], bool],
+) -> list[Job]:
+    if STREAM in inputs:
+        raise click.UsageError("standard input has no name to give to a file in -o DIR; give OUT.")
+    if is_output(output_dir) and not os.path.isdir(output_dir):
+        raise click.UsageError(f"-o takes a folder; to write one file, give it as OUT: IN {output_dir}")
+    return plan(inputs, output_dir, extension, wanted)
+
+
+def open_target(job: Job, force: bool) -> AbstractContextManager[BinaryIO]:
+    """The output of a job as a file that appears whole or not at all; see vqc.outputs.open_output."""
+    if job.target is None:
+        raise ValueError("this job has no output")
+    if job.make_folder:
+        os.makedirs(os.path.dirname(job.target), exist_ok=True)
+    return open_output(job.target, force=force, source=job.source)
+
+
+def source_of(job: Job) -> Any:
+    """The input of a job for vqc.api: its path, or standard input as a binary file. ValueError or OSError for folders."""
+    if job.source == STREAM:
+        return sys.stdin.buffer
+    if os.path.isdir(job.source):
+        os.listdir(job.source)  # a folder that cannot be read says so
+        raise ValueError("nothing to do in this folder")
+    return job.source

@@ -1,0 +1,1 @@
+"""Networks: transforms, quantisers, exact entropy networks and their weights."""

@@ -1,0 +1,64 @@
+"""Finds, checks and loads the trained weights that ship beside this file.
+
+A model `NAME` is three files in weights/: `NAME-decoder.safetensors`, `NAME-encoder.safetensors` (not needed to decode) and
+`NAME.json`, its card. Models are loaded once per process and device.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from pathlib import Path
+
+import torch
+from safetensors.torch import load as load_tensors
+
+from .image_hyperprior import ImageDecoder, ImageEncoder
+
+FOLDER = Path(__file__).parent / "weights"
+IMAGE_MODEL = "img1"  # the model that encodes when none is asked for
+_lock = threading.Lock()
+
+
+class ModelNotFound(LookupError):
+    """No weights file of that name is installed; the message names the model."""
+
+
+def decoder_path(model: str) -> Path:
+    """Path of the decoder weights of `model`; raises ModelNotFound, also for names that could leave the folder."""
+    path = FOLDER / f"{model}-decoder.safetensors"
+    if not (model.isascii() and model.isalnum()) or not path.is_file():
+        raise ModelNotFound(f"model '{model}' is not installed")
+    return path
+
+
+@functools.lru_cache(maxsize=16)
+def fingerprint(model: str) -> bytes:
+    """First 8 bytes of the SHA-256 of the decoder weights file, as written into every file that needs them."""
+    return hashlib.sha256(decoder_path(model).read_bytes()).digest()[:8]
+
+
+@functools.lru_cache(maxsize=4)
+def _decoder(model: str, device: torch.device) -> ImageDecoder:
+    return ImageDecoder(load_tensors(decoder_path(model).read_bytes()), device)
+
+
+@functools.lru_cache(maxsize=4)
+def _encoder(model: str, device: torch.device) -> ImageEncoder:
+    path = FOLDER / f"{model}-encoder.safetensors"
+    if not path.is_file():
+        raise ModelNotFound(f"the encoder weights of model '{model}' are not installed (decoder-only installation)")
+    return ImageEncoder(load_tensors(path.read_bytes()), device)
+
+
+def image_decoder(model: str, device: torch.device) -> ImageDecoder:
+    """The decoder half of `model` on `device`, loaded on first use."""
+    with _lock:
+        return _decoder(model, device)
+
+
+def image_encoder(model: str, device: torch.device) -> ImageEncoder:
+    """The encoder half of `model` on `device`, loaded on first use."""
+    with _lock:
+        return _encoder(model, device)

@@ -1,0 +1,184 @@
+"""Turns a training checkpoint into what ships: `python -m vqc.tools.export --checkpoint RUN/checkpoint.pt --data TRAIN_IMAGES`.
+
+Transforms become float16; entropy networks become integers (models/exact.py); the probability tables are counted from the
+symbols that the integer network itself meets on training images, so they fit whatever shape the latents really have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
+from vqc.models.image_hyperprior import (
+    HYPER_LIMIT,
+    OUTPUT_BITS,
+    QUALITY_MAX,
+    SCALE_TABLES,
+    EntropyModel,
+    ImageEncoder,
+)
+from vqc.models.image_net import GROUPS, HYPER_LATENTS, SCALE_MIN, ImageNet, LogisticMixture, base_step
+from vqc.models.transform import QUALITY_ROWS
+from vqc.models.weights import FOLDER
+from vqc.tools.train.images import list_images, load_images, random_crop
+
+TOTAL = 2**20  # counts of a table add up to about this
+DEAD_ZONE = 0.08  # default of --dead_zone: the best of those tried on training images (docs/training.md)
+
+
+def export_entropy(net: ImageNet) -> dict[str, Tensor]:
+    """Integer layers and step tables of the entropy model."""
+    tensors: dict[str, Tensor] = {}
+
+    def add(name: str, layer: nn.Conv2d, extra_bits: Tensor | int = 0) -> None:
+        weight = layer.weight.data
+        weight = weight[:, 0] if layer.groups > 1 else weight[:, :, 0, 0]
+        for part, value in zip(("weight", "bias", "shift"), quantise_layer(weight, layer.bias.data, extra_bits)):
+            tensors[f"{name}.{part}"] = value.contiguous()
+
+    convolutions = [layer for layer in net.hyper_decoder.layers if isinstance(layer, nn.Conv2d)]
+    for i, layer in enumerate(convolutions):
+        add(f"hyper.{i}", layer)
+    for k, context in enumerate(net.contexts):
+        group = GROUPS[k // 2]
+        layers = [layer for layer in context.layers if isinstance(layer, nn.Conv2d)]
+        mixed, spatial, widen, out = layers
+        # features, step plane, decoded latents: the order in which both the network and the integer model join them
+        for i, layer in enumerate((mixed, spatial, widen)):
+            add(f"context.{k}.{i}", layer)
+        add(f"context.{k}.3", out, torch.cat([torch.full((group,), OUTPUT_BITS), torch.zeros(group)]).long())
+    rows = torch.arange(QUALITY_ROWS).float()
+    log2_base = torch.log2(base_step(rows))
+    log2_steps = log2_base[:, None] - net.log_gain.data / math.log(2)
+    tensors["log2_base"] = torch.round(log2_base * LOG2_UNIT).to(torch.int32)
+    tensors["log2_steps"] = torch.round(log2_steps * LOG2_UNIT).to(torch.int32)
+    tensors["exp2"] = torch.from_numpy(make_exp2_table().astype(np.int64)).to(torch.int64)
+    return tensors
+
+
+def initial_tables(prior: LogisticMixture) -> list[tuple[int, np.ndarray]]:
+    """(lowest symbol, probabilities) of every table before counting: Gaussians by scale, logistic mixtures per channel."""
+    tables: list[tuple[int, np.ndarray]] = [(0, np.ones(1))]  # table 0: certain
+    for i in range(1, SCALE_TABLES):
+        scale = SCALE_MIN * 2 ** (i / 6)
+        reach = math.ceil(4.5 * scale + 1)
+        edges = torch.arange(-reach, reach + 2).double() - 0.5
+        tables.append((-reach, torch.special.ndtr(edges / scale).diff().numpy()))
+    x = torch.arange(-HYPER_LIMIT, HYPER_LIMIT + 2).float() - 0.5
+    cdf = prior.cdf(x.view(1, 1, 1, -1).expand(1, HYPER_LATENTS, 1, -1))[0, :, 0].double()
+    tables += [(-HYPER_LIMIT, row) for row in cdf.diff(dim=1).detach().numpy()]
+    return tables
+
+
+def count_symbols(net: ImageNet, encoder: ImageEncoder, model: EntropyModel, crops: list[np.ndarray], rng: random.Random,
+                  tables: list[tuple[int, np.ndarray]]) -> list[np.ndarray]:
+    """Histogram of the symbols of each table over all crops, at random qualities; symbols outside a table count last."""
+    counts = [np.zeros(len(p) + 1) for _, p in tables]
+    for crop in crops:
+        quality = rng.randrange(QUALITY_MAX + 1)
+        pixels = crop.astype(np.float32) / 255
+        latents = encoder.analyse(np.ascontiguousarray(pixels), quality)
+        h, w = latents.shape[2:]
+        step_size = model.step_sizes(quality).fixed.astype(np.float32) / 65536
+        scaled = latents[0].permute(1, 2, 0).reshape(h * w, -1).cpu().numpy() / step_size
+        steps = model.steps(h, w, quality)
+        step = next(steps)
+        while True:
+            symbols = encoder.hyper(latents) if step.means is None else encoder.quantise(scaled, step)
+            order = np.argsort(step.table_ids, axis=None, kind="stable")
+            ids, sorted_symbols = step.table_ids.reshape(-1)[order], symbols.reshape(-1)[order]
+            present, starts = np.unique(ids, return_index=True)
+            for t, part in zip(present, np.split(sorted_symbols, starts[1:])):
+                low, p = tables[t]
+                inside = (part >= low) & (part < low + len(p))
+                counts[t] += np.bincount(np.where(inside, part - low, len(p)), minlength=len(p) + 1)
+            try:
+                step = steps.send(symbols)
+            except StopIteration:
+                break
+    return counts
+
+
+def fit_tables(tables: list[tuple[int, np.ndarray]], counts: list[np.ndarray], prior_weight: float = 300.0) -> dict[str, Tensor]:
+    """Probabilities from counts plus `prior_weight` symbols of the initial shape, as integer tables with an escape last."""
+    low, size, flat = [], [], []
+    for i, ((first, p), n) in enumerate(zip(tables, counts)):
+        if len(p) == 1:
+            low.append(first), size.append(1), flat.append(np.ones(1))
+            continue
+        body = n[:-1]
+        if i < SCALE_TABLES:
+            body = (body + body[::-1]) / 2  # residuals have no preferred sign
+        body = body + prior_weight * p
+        escape = n[-1] + 0.02
+        share = np.append(body, escape) / (body.sum() + escape)
+        low.append(first), size.append(len(share)), flat.append(np.maximum(np.round(share * TOTAL), 1))
+    return {
+        "tables.low": torch.tensor(low, dtype=torch.int32),
+        "tables.size": torch.tensor(size, dtype=torch.int32),
+        "tables.counts": torch.from_numpy(np.concatenate(flat).astype(np.int32)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="training images, for the tables")
+    parser.add_argument("--name", default="img1")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--crops", type=int, default=400)
+    parser.add_argument("--dead_zone", type=float, default=DEAD_ZONE)
+    arguments = parser.parse_args()
+
+    saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
+    net = ImageNet()
+    net.load_state_dict(saved["average"])
+    net.eval().requires_grad_(False)
+
+    half = {k: v.half().contiguous() for k, v in net.state_dict().items()}
+    encoder = {k: v for k, v in half.items() if k.startswith(("analysis.", "hyper_encoder."))}
+    encoder["dead_zone"] = torch.full((SCALE_TABLES,), arguments.dead_zone)
+    decoder = {k: v for k, v in half.items() if k.startswith("synthesis.")}
+    decoder["log_restore"] = half["log_restore"]
+    decoder |= export_entropy(net)
+
+    rng = random.Random(5)
+    files = list_images(arguments.data)
+    chosen = load_images(rng.choices(files, k=arguments.crops))
+    crops = [random_crop(image, 320, rng) for image in chosen]
+    tables = initial_tables(net.hyper_prior)
+    device = torch.device("cpu")
+    counts = count_symbols(net, ImageEncoder(encoder, device), EntropyModel(decoder, device), crops, rng, tables)
+    decoder |= fit_tables(tables, counts)
+
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    path = arguments.folder / f"{arguments.name}-decoder.safetensors"
+    save_file(decoder, path)
+    save_file(encoder, arguments.folder / f"{arguments.name}-encoder.safetensors")
+    card = {
+        "model": arguments.name,
+        "decoder_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "encoder_sha256": hashlib.sha256((arguments.folder / f"{arguments.name}-encoder.safetensors").read_bytes()).hexdigest(),
+        "steps": saved["step"],
+        "hours": round(saved["spent"] / 3600, 2),
+        "training_images": saved["images"],
+        "settings": {k: v for k, v in saved["settings"].items() if k not in ("data", "run", "start", "evaluate")},
+        "table_crops": arguments.crops,
+        "dead_zone": arguments.dead_zone,
+    }
+    (arguments.folder / f"{arguments.name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    print(json.dumps(card, indent=1))
+
+
+if __name__ == "__main__":
+    main()
