@@ -18,6 +18,7 @@ NAMES = {SEGMENT: "segment", METADATA: "metadata", INDEX: "index", FOOTER: "foot
 
 # A length in a file may lie: at most this many bytes are asked for at a time.
 PIECE = 1 << 20
+CRC_SIZE = 4
 
 
 def is_ancillary(kind: str) -> bool:
@@ -27,16 +28,24 @@ def is_ancillary(kind: str) -> bool:
 
 @dataclass(frozen=True)
 class Chunk:
-    """kind: one ASCII letter, small for ancillary chunks. offset: of its type byte in the file. size: bytes in the file, all in all."""
+    """kind: one ASCII letter, small for ancillary chunks. offset: of its type byte in the file. size: of all its bytes.
+
+    intact: whether its CRC-32 matches.
+    """
 
     kind: str
     payload: bytes
     offset: int = 0
     size: int = 0
+    intact: bool = True
 
+    @property
+    def name(self) -> str:
+        return NAMES.get(self.kind, self.kind)
 
-def name_of(kind: str) -> str:
-    return NAMES.get(kind, kind)
+    @property
+    def payload_offset(self) -> int:
+        return self.offset + self.size - len(self.payload) - CRC_SIZE
 
 
 def pack_chunk(kind: str, payload: bytes) -> bytes:
@@ -95,16 +104,18 @@ class Source:
         return data
 
     def read_chunk(self, limits: Limits) -> Chunk:
-        """The chunk that starts here. After a wrong CRC-32 the position is where the chunk would end by its length.
+        """The chunk that starts here, intact or not; the position is then where it ends by its length.
 
         Raises Truncated, Corrupt or LimitExceeded.
         """
         offset = self.position
-        start = bytearray(self.read_exactly(1, "type"))
+        start = bytearray(self.read(1))
+        if not start:
+            raise Truncated("the file ends where a chunk or the footer should begin", offset)
         kind = start.decode("latin-1")
         if not (kind.isascii() and kind.isalpha()):
             raise Corrupt(f"no chunk starts here: {start[0]:#04x} is not a type", offset)
-        name = name_of(kind)
+        name = NAMES.get(kind, kind)
 
         def next_byte() -> int:
             start.extend(self.read_exactly(1, name))
@@ -118,7 +129,5 @@ class Source:
             raise Corrupt(error.message, offset + 1, name) from None
         limits.check("chunk", length, offset + 1, name)
         payload = self.read_exactly(length, name)
-        check = self.read_exactly(4, name)
-        if zlib.crc32(payload, zlib.crc32(start)) != int.from_bytes(check, "little"):
-            raise Corrupt("the CRC-32 does not match", offset, name)
-        return Chunk(kind, payload, offset, self.position - offset)
+        crc = int.from_bytes(self.read_exactly(CRC_SIZE, name), "little")
+        return Chunk(kind, payload, offset, self.position - offset, zlib.crc32(payload, zlib.crc32(start)) == crc)

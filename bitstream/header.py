@@ -70,7 +70,7 @@ class Number:
 
 
 class Choices:
-    """Several small fields in one byte, the first in its lowest bits. Each takes the bits that its number of choices (2, 4, 8) needs."""
+    """Several small fields in one byte, the first in its lowest bits: numbers of a choice among 2, 4 or 8."""
 
     def __init__(self, *choices: tuple):
         self.choices = choices
@@ -101,8 +101,8 @@ class ImageHeader:
 
     model: name of the model, at most 16 characters. weights: first 8 bytes of the SHA-256 of the decoder's weights file.
     profile: numeric profile of the entropy path. width, height: pixels as coded, before the orientation is applied.
-    depth: 8 or 16 bits a sample. channels: 1 grey, 3 RGB. alpha: whether there is an alpha plane. orientation: 1 .. 8 as in EXIF.
-    quality: what the encoder was asked for, in tenths, 0 .. 1000. tile: log2 of the side of a tile.
+    depth: 8 or 16 bits a sample. channels: 1 grey, 3 RGB. alpha: whether there is an alpha plane. orientation: 1 .. 8, as
+    in EXIF. quality: what the encoder was asked for, in tenths, 0 .. 1000. tile: log2 of the side of a tile.
     """
 
     model: str
@@ -122,10 +122,12 @@ class ImageHeader:
         ("model", Ascii(16)),
         ("weights", Raw(8)),
         ("profile", Number(0, 2**16 - 1)),
-        ("limits_class", Number(0, 1)),
         ("width", Number(1, 2**31 - 1)),
         ("height", Number(1, 2**31 - 1)),
-        (("depth", "channels", "alpha", "orientation"), Choices((8, 16), (1, 3), (False, True), (1, 2, 3, 4, 5, 6, 7, 8))),
+        (
+            ("depth", "channels", "alpha", "orientation", "limits_class"),
+            Choices((8, 16), (1, 3), (False, True), (1, 2, 3, 4, 5, 6, 7, 8), (0, 1)),
+        ),
         ("quality", Number(0, 1000)),
         ("tile", Number(4, 16)),
     )
@@ -175,9 +177,9 @@ class Versions:
 
 
 def check_prefix(prefix: bytes) -> tuple[Versions, int]:
-    """Checks the first PREFIX_SIZE bytes of a file (fewer if it has no more). Returns the versions and how many bytes of head follow.
+    """Checks the first PREFIX_SIZE bytes of a file (fewer if it has no more).
 
-    Raises NotVqc, Truncated, UnsupportedVersion or Corrupt.
+    Returns the versions and how many bytes of the head follow. Raises NotVqc, Truncated, UnsupportedVersion or Corrupt.
     """
     signature = prefix[: len(SIGNATURE)]
     if not prefix:

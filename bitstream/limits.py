@@ -14,8 +14,8 @@ UNLIMITED = 2**63 - 1
 class Limits:
     """Upper bounds, each inclusive.
 
-    pixels: width times height. side: width, and height. chunk: bytes of one chunk's payload. metadata: bytes of all metadata and
-    unknown chunks together, after decompression. segments: how many a file may have.
+    pixels: width times height. side: width, and height. chunk: bytes of the payload of a chunk. metadata: bytes of all
+    metadata and unknown chunks together, after decompression. segments: how many a file may have.
     """
 
     pixels: int = 2**28

@@ -88,10 +88,11 @@ class SymbolDecoder:
 
     def __init__(self, tables: TableSet, data: bytes):
         self._tables = tables
-        # One word of zeros more than the data have: then the coder has used all its words at the end of a valid
+        # One word of zeros more than the data have: then the coder has taken all its words at the end of a valid
         # stream, and has some left when a whole word too many came with the data.
         padded = bytes(data) + bytes(-len(data) % 4 + 4)
         self._trailing_zero = data[-1:] == b"\0"
+        self._untouched = bool(data)
         self._coder = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
         self.digest = 0
 
@@ -123,6 +124,7 @@ class SymbolDecoder:
         return symbols.reshape(shape)
 
     def _decode(self, model, amount: int) -> np.ndarray:
+        self._untouched = False
         try:
             return self._coder.decode(model, amount)
         except AssertionError:  # what constriction raises for a point outside every interval
@@ -145,7 +147,7 @@ class SymbolDecoder:
 
         Data that end too early decode as if zeros followed. Most such ends are seen here, but only the digest sees all of them.
         """
-        if self._trailing_zero or not self._coder.maybe_exhausted():
+        if self._trailing_zero or self._untouched or not self._coder.maybe_exhausted():
             raise Corrupt("the coded symbols do not end where their data end")
 
 

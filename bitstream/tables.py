@@ -27,7 +27,9 @@ class TableSet:
         self.size = _integers("size", size, 1, MAX_TABLE_SIZE).astype(np.int32)
         self.counts = _integers("counts", counts, 1, TOTAL).astype(np.uint32)
         if len(self.low) != len(self.size) or not 1 <= len(self.low) <= MAX_TABLES:
-            raise ValueError(f"{len(self.low)} first symbols, {len(self.size)} sizes: as many of each are needed, 1 to {MAX_TABLES}")
+            raise ValueError(
+                f"{len(self.low)} first symbols, {len(self.size)} sizes: not the same number from 1 to {MAX_TABLES}"
+            )
         self._start = np.concatenate([[0], np.cumsum(self.size, dtype=np.int64)])
         if self._start[-1] != len(self.counts):
             raise ValueError(f"the sizes of the tables add up to {self._start[-1]}, but there are {len(self.counts)} counts")
@@ -53,7 +55,8 @@ class TableSet:
         """The table as an entropy model of the range coder (size 2 or more), built at its first use.
 
         constriction turns n floats p into the borders i + floor((2**24 - n) / sum(p) * sum(p[:i])). With p[i] = width of
-        interval i less 1, the sum is 2**24 - n, the factor exactly 1.0 and every product an integer below 2**53: nothing is rounded.
+        interval i less 1, the sum is 2**24 - n, the factor is exactly 1.0 and every product an integer below 2**53: nothing
+        is rounded.
         """
         model = self._models[table]
         if model is None:

@@ -1,4 +1,4 @@
-"""Unsigned integers of 1 to 9 bytes: 7 bits a byte, lowest first, the top bit set in all but the last (FORMAT.md, section 2)."""
+"""Unsigned integers of 1 to 9 bytes: 7 bits a byte, lowest first, top bit set in all but the last (FORMAT.md, section 2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pack_varint(value: int) -> bytes:
 
 
 def read_varint(next_byte: Callable[[], int]) -> int:
-    """Reads from a function that gives one byte a call. Raises Corrupt for a number that is too long, or longer than it need be."""
+    """Reads from a function that gives one byte a call. Raises Corrupt for a number that is too long or not minimal."""
     value = 0
     for shift in range(0, 63, 7):
         byte = next_byte()

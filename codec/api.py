@@ -46,7 +46,7 @@ class Decoded:
     @property
     def pixels(self) -> np.ndarray:
         """(H, W, C) uint8 or uint16; C is 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. Not turned by the orientation."""
-        return self.content.interleaved()
+        return self.content.interleaved
 
     @property
     def image(self) -> Image.Image:

@@ -7,23 +7,27 @@ stays with the process it was sized for. They are spawned, because a forked torc
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vqc.failures import FAILURE, describe, one_line
 from vqc.timing import collect
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 STREAM = "-"
+# Where `--ray` finds what runs jobs on a cluster: a callable (work, jobs, address) -> outcomes.
+EXECUTORS, CLUSTER = "vqc.executors", "ray"
+_AHEAD = 2  # jobs per worker that are handed out: the one it does and the next
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,10 @@ def plan(inputs: Iterable[str], output_dir: str, extension: str, wanted: Callabl
     ]
 
 
-def run_jobs(work: Work, jobs: list[Job], workers: int = 1) -> Iterator[Outcome]:
+def run_jobs(work: Work, jobs: list[Job], workers: int = 1, cluster: str | None = None) -> Iterator[Outcome]:
     """Run `work` on every job and yield the outcomes as they come; an exception becomes a failed Outcome.
 
-    A job whose target is an input, or the target of an earlier job, fails without being run. With more than one worker,
-    `work` must be picklable. KeyboardInterrupt stops the workers after they have removed what they were writing.
+    A job whose target is an input, or the target of an earlier job, fails without being run. The rest: see `execute`.
     """
     sources = {_identity(job.source) for job in jobs if job.source != STREAM}
     targets: dict[object, Job] = {}
@@ -105,11 +108,31 @@ def run_jobs(work: Work, jobs: list[Job], workers: int = 1) -> Iterator[Outcome]
             if place:
                 targets[place] = job
             runnable.append(job)
-    if workers > 1 and len(runnable) > 1:
-        yield from _in_processes(work, runnable, min(workers, len(runnable)))
+    yield from execute(work, runnable, min(workers, len(runnable)), cluster)
+
+
+def execute(work: Work, jobs: Iterable[Job], workers: int = 1, cluster: str | None = None) -> Iterator[Outcome]:
+    """Run `work` on every job, in this process, in several (workers > 1), or on the cluster of that address.
+
+    Jobs are taken from the iterable as they are needed, and outcomes come in the order in which they are done. But for one
+    worker, `work` must be picklable. KeyboardInterrupt stops the workers after they have removed what they were writing.
+    """
+    if cluster is not None:
+        yield from _cluster_executor()(work, jobs, cluster)
+    elif workers > 1:
+        yield from _in_processes(work, jobs, workers)
     else:
-        for job in runnable:
-            yield _attempt(work, job)
+        for job in jobs:
+            yield attempt(work, job)
+
+
+def _cluster_executor() -> Callable[[Work, Iterable[Job], str], Iterator[Outcome]]:
+    """Loaded by name, as commands from elsewhere are: the codec itself knows no cluster."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=EXECUTORS, name=CLUSTER):
+        return point.load()
+    raise ImportError(f"no executor {CLUSTER!r} is installed in the entry-point group {EXECUTORS}")
 
 
 def _identity(path: str) -> object:
@@ -127,7 +150,8 @@ def failed(job: Job, error: Exception) -> Outcome:
     return Outcome(job, record, "", (failure.message,), failure.exit_code, failure.trace)
 
 
-def _attempt(work: Work, job: Job) -> Outcome:
+def attempt(work: Work, job: Job) -> Outcome:
+    """Run one job; whatever it raises becomes a failed Outcome, and warnings become its problems."""
     with warnings.catch_warnings(record=True) as caught:
         try:
             with collect() as times:
@@ -147,34 +171,55 @@ def _attempt(work: Work, job: Job) -> Outcome:
 
 def _attempt_in_worker(work: Work, job: Job) -> Outcome:
     try:
-        return _attempt(work, job)
+        return attempt(work, job)
     except SystemExit:  # from _leave: the pool would take it for a result and start the next job
         os._exit(FAILURE)
 
 
-def _in_processes(work: Work, jobs: list[Job], workers: int) -> Iterator[Outcome]:
-    pending = list(jobs)
-    while pending:
-        with _pool(workers) as submit:
-            futures: dict[Future[Outcome], Job] = {}
-            with suppress(BrokenProcessPool):
-                for job in pending:
-                    futures[submit(_attempt_in_worker, work, job)] = job
-            for future in as_completed(futures):
-                with suppress(BrokenProcessPool):
+def _in_processes(work: Work, jobs: Iterable[Job], workers: int) -> Iterator[Outcome]:
+    waiting = iter(jobs)
+    while lost := (yield from _in_pool(work, waiting, workers)):
+        # A worker was killed, and the pool with it. Each of the jobs that it may have been alone tells which one it was.
+        for job in lost:
+            if (yield from _in_pool(work, iter([job]), 1)):
+                yield failed(job, ChildProcessError(None, "the process working on it was killed (out of memory?)"))
+
+
+def _in_pool(work: Work, jobs: Iterator[Job], workers: int) -> Generator[Outcome, None, list[Job]]:
+    """Run jobs until none is left or a worker is killed; returns those that were under way then."""
+    from concurrent.futures import FIRST_COMPLETED, wait
+    from concurrent.futures.process import BrokenProcessPool
+
+    running: dict[Future[Outcome], Job] = {}
+    lost: list[Job] = []
+    with _pool(workers) as submit:
+        while True:
+            # Few at a time: a hundred thousand futures would cost more memory than the work.
+            for job in islice(jobs, 0 if lost else workers * _AHEAD - len(running)):
+                try:
+                    running[submit(_attempt_in_worker, work, job)] = job
+                except BrokenProcessPool:
+                    lost.append(job)
+                    break
+            if not running:
+                return lost
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(future)
+                try:
                     outcome = future.result()
-                    pending.remove(futures[future])
+                except BrokenProcessPool:
+                    lost.append(job)
+                else:
                     yield outcome
-        # Jobs left over: a worker was killed, and the pool with it. A single worker takes them in order: the first one did it.
-        if pending and workers == 1:
-            job = pending.pop(0)
-            yield failed(job, ChildProcessError(None, "the process working on it was killed (out of memory?)"))
-        workers = 1
 
 
 @contextmanager
 def _pool(workers: int) -> Iterator[Callable[..., Future[Any]]]:
     """A process pool whose workers ignore Ctrl-C, which reaches the whole terminal group, and end when this process says so."""
+    # Here and not above, like the rest of what only a pool needs: it would be a good part of the time of `vqc info`.
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     before = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
 

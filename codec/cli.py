@@ -10,8 +10,7 @@ import os
 import signal
 import sys
 from copy import copy
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,7 +22,17 @@ from vqc.commands.verify import verify
 from vqc.failures import FAILURE, INTERRUPTED, USAGE, describe, one_line
 from vqc.version import __version__
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 ENTRY_POINTS = "vqc.commands"
+
+
+def entry_points() -> tuple[EntryPoint, ...]:
+    """The commands that other packages announce, not loaded."""
+    from importlib.metadata import entry_points  # not above: `vqc info` has no use for it, and little time
+
+    return tuple(entry_points(group=ENTRY_POINTS))
 
 
 class ForeignCommand(click.Command):
@@ -43,7 +52,7 @@ class ForeignCommand(click.Command):
             command = self.point.load()
         except Exception as error:
             # A foreign import can fail in any way, and none of them is the user's to debug.
-            reason = f"{type(error).__name__}: {error}{self._hint()}"
+            reason = f"{type(error).__name__}: {error}{self._hint() if isinstance(error, ImportError) else ''}"
             raise click.ClickException(f"cannot load the command {self.name} ({self.point.value}): {reason}") from error
         if not isinstance(command, click.Command):
             raise click.ClickException(f"cannot load the command {self.name}: {self.point.value} is not a click command")
@@ -60,13 +69,12 @@ class Commands(click.Group):
     """The built-in commands, in the order of their use, then those of entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.commands, *sorted(set(entry_points(group=ENTRY_POINTS).names) - set(self.commands))]
+        return [*self.commands, *sorted({point.name for point in entry_points()} - set(self.commands))]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in self.commands:
             return self.commands[name]
-        points = tuple(entry_points(group=ENTRY_POINTS, name=name))
-        return ForeignCommand(points[0]) if points else None
+        return next((ForeignCommand(point) for point in entry_points() if point.name == name), None)
 
 
 _version = click.version_option(__version__, message="%(prog)s %(version)s")

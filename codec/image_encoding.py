@@ -99,7 +99,7 @@ def _colour_window(pixels: Pixels, window: Window) -> np.ndarray:
     if missing[0][1] or missing[1][1]:
         part = np.pad(part, missing, mode="edge")
     colour = part.astype(np.float32) / np.float32(np.iinfo(part.dtype).max)
-    return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)))
+    return colour if colour.shape[2] == 3 else np.repeat(colour, 3, axis=2)
 
 
 def _pack_alpha(alpha: np.ndarray) -> bytes:

@@ -204,7 +204,7 @@ def _checked_deep(
             return read.colour, read.alpha
     raise UnreadableInput(
         name,
-        f"is {image.format} of {depth} bits per sample in a layout that cannot be read whole: convert it to 16-bit PNG first",
+        f"is {image.format} of {depth} bits per sample in a layout that cannot be read whole: convert it to 16-bit PNG",
     )
 
 
@@ -265,9 +265,8 @@ def _tensor_as_array(tensor: Any) -> np.ndarray:
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
-    for what, value, most in (("pixels", width * height, limits.pixels), ("pixels on a side", max(width, height), limits.side)):
-        if most is not None and value > most:
-            raise LimitExceeded(f"picture of {width}x{height} has {value} {what}, the limit is {most}")
+    limits.check("side", max(width, height))
+    limits.check("pixels", width * height)
 
 
 def _as_bytes(block: bytes | str) -> bytes:

@@ -9,7 +9,7 @@ import io
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -84,7 +84,7 @@ def file_bytes(pixels: Pixels, format: str, *, eight_bit: bool = False) -> bytes
         if not eight_bit:
             choice = _names_where("deep")
             raise UnwritableImage(
-                f"{kind.name} holds 8 bits per sample, the picture has 16: choose {choice}, or ask for 8 bits"
+                f"{kind.name} holds 8 bits per sample, the picture has 16: choose {choice}, or reduce it"
             )
         pixels = pixels.eight_bit()
     if "exif" not in kind.carries:
@@ -123,7 +123,7 @@ def _pillow_bytes(image: Image.Image, kind: _Format) -> bytes:
 
 
 # Rows are filtered and compressed in bands of about this size, to bound the memory.
-_BAND_BYTES = 1 << 22
+_BAND_BYTES = 1 << 20
 
 
 def png_bytes(pixels: Pixels, exif: bytes | None) -> bytes:
@@ -174,6 +174,9 @@ def _filtered(band: np.ndarray, above: np.ndarray, step: int) -> np.ndarray:
 
 def tiff_bytes(pixels: Pixels, exif: bytes | None) -> bytes:
     """A TIFF file (revision 6.0) of 8 or 16 bits, deflated in strips with horizontal differences, with all metadata."""
+    if pixels.depth == 16 and pixels.channels == 1 and pixels.alpha is not None:
+        # Grey with alpha of 16 bits is a TIFF that most programs, Pillow among them, refuse to open.
+        pixels = replace(pixels, colour=np.repeat(pixels.colour, 3, axis=2))
     samples = pixels.interleaved
     channels = samples.shape[2]
     tags = Image.Exif()

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageFile
 
 import vqc
-from vqc.bitstream.container import SIGNATURE
+from vqc.bitstream.header import SIGNATURE
 from vqc.bitstream.errors import VqcError
 
 from .image_writers import pillow_metadata

@@ -46,7 +46,7 @@ class Result:
 def search_quality(
     encode: Callable[[float], int], target_bytes: int, tolerance: float = 0.02, *, start: float = 50.0
 ) -> Result:
-    """Quality, in tenths, whose file is within `tolerance` (a fraction) of `target_bytes`; the nearest one found where sizes jump over it.
+    """Quality, in tenths, whose file is within `tolerance` (a fraction) of `target_bytes`, or the nearest where sizes jump.
 
     `encode(quality)` returns the size in bytes. When the target is met, the last call of `encode` was the one that met it.
     Raises TargetOutOfRange when the target lies beyond the sizes at quality 0 or 100, ValueError for a target below 1.

@@ -26,6 +26,7 @@ ACTIVATION_STEP = 1 / 64
 ACTIVATION_LIMIT = 1023 / 64
 SCALE_MIN = 0.11  # smallest standard deviation in quantiser steps, as in compressai
 LOG2_SCALE_MAX = 10.5  # above SCALE_MIN
+DEAD_ZONE = 0.35  # at SCALE_MIN
 
 
 def lagrangian(row: Tensor) -> Tensor:
@@ -41,6 +42,17 @@ def base_step(row: Tensor) -> Tensor:
 def ste_round(x: Tensor) -> Tensor:
     """Rounds to integers, with the gradient of the identity."""
     return x + (torch.round(x) - x).detach()
+
+
+def dead_zone(log2_scale: Tensor) -> Tensor:
+    """How far beyond a half a residual must lie to be rounded away from zero, by log2 of its predicted scale in steps.
+
+    A nonzero symbol costs about 14.5 * (0.11 / scale)^0.9 bits more than a zero (measured on the fitted tables) and saves
+    distortion worth (2 |residual| - 1) times 5.5 bits at the usual step; the threshold that follows is reached only in part
+    (DEAD_ZONE), since later symbols are predicted from this one. Rate-distortion optimised quantisation: Sullivan 1996.
+    """
+    excess = (log2_scale - math.log2(SCALE_MIN)).clamp(0, LOG2_SCALE_MAX)
+    return DEAD_ZONE * torch.exp2(-0.9 * excess)
 
 
 class LowerBound(torch.autograd.Function):
@@ -229,11 +241,13 @@ class ImageNet(nn.Module):
                 mean, log2_scale = self.contexts[2 * g + parity](features, known.to(features.dtype))
                 mean = mean / step[:, part]
                 residual = scaled[:, part] - mean
-                symbol = ste_round(residual)
+                log2_scale = log2_scale - torch.log2(step[:, part])
+                zone = dead_zone(log2_scale.detach())
+                symbol = ste_round(residual - residual.detach().clamp(-zone, zone))
                 value = (symbol + mean) * step[:, part] * mask
                 half = value if half is None else half + value
                 coded = residual + noise[:, part] if noise is not None else symbol
-                cost = gaussian_bits(coded, log2_scale - torch.log2(step[:, part]))
+                cost = gaussian_bits(coded, log2_scale)
                 bits = bits + (cost * mask).sum((1, 2, 3))
             decoded.append(half)
             first += group

@@ -27,13 +27,12 @@ from vqc.models.image_hyperprior import (
     EntropyModel,
     ImageEncoder,
 )
-from vqc.models.image_net import GROUPS, HYPER_LATENTS, SCALE_MIN, ImageNet, LogisticMixture, base_step
+from vqc.models.image_net import GROUPS, HYPER_LATENTS, SCALE_MIN, ImageNet, LogisticMixture, base_step, dead_zone
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.weights import FOLDER
 from vqc.tools.train.images import list_images, load_images, random_crop
 
 TOTAL = 2**20  # counts of a table add up to about this
-DEAD_ZONE = 0.08  # default of --dead_zone: the best of those tried on training images (docs/training.md)
 
 
 def export_entropy(net: ImageNet) -> dict[str, Tensor]:
@@ -137,7 +136,6 @@ def main() -> None:
     parser.add_argument("--name", default="img1")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--crops", type=int, default=400)
-    parser.add_argument("--dead_zone", type=float, default=DEAD_ZONE)
     arguments = parser.parse_args()
 
     saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
@@ -147,7 +145,7 @@ def main() -> None:
 
     half = {k: v.half().contiguous() for k, v in net.state_dict().items()}
     encoder = {k: v for k, v in half.items() if k.startswith(("analysis.", "hyper_encoder."))}
-    encoder["dead_zone"] = torch.full((SCALE_TABLES,), arguments.dead_zone)
+    encoder["dead_zone"] = dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
     decoder = {k: v for k, v in half.items() if k.startswith("synthesis.")}
     decoder["log_restore"] = half["log_restore"]
     decoder |= export_entropy(net)
@@ -174,7 +172,6 @@ def main() -> None:
         "training_images": saved["images"],
         "settings": {k: v for k, v in saved["settings"].items() if k not in ("data", "run", "start", "evaluate")},
         "table_crops": arguments.crops,
-        "dead_zone": arguments.dead_zone,
     }
     (arguments.folder / f"{arguments.name}.json").write_text(json.dumps(card, indent=1) + "\n")
     print(json.dumps(card, indent=1))

@@ -69,7 +69,7 @@ class DecodeFile:
             )
             write_image(decoded.content, file, self.format or format_of(job.target), eight_bit=self.eight_bit)
         seconds = perf_counter() - start
-        height, width = decoded.pixels.shape[:2]
+        width, height = decoded.content.width, decoded.content.height
         record: dict[str, Any] = {
             "input": job.source,
             "output": job.target,

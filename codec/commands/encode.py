@@ -48,7 +48,7 @@ class EncodeFile:
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
-        info = api.inspect(job.target)
+        info = api.inspect(job.target, limits=self.engine.limits.limits())
         record = {
             "input": job.source,
             "output": job.target,

@@ -81,7 +81,7 @@ class RoundTrip:
             quality_db = psnr(read_image(source, limits=arguments["limits"]).colour, decoded.content.colour)
             if file is not None and job.target:
                 write_image(decoded.content, file, self.format or format_of(job.target), eight_bit=self.eight_bit)
-        info = api.inspect(data)
+        info = api.inspect(data, limits=arguments["limits"])
         record = {
             "input": job.source,
             "output": job.target,

@@ -81,5 +81,5 @@ def source_of(job: Job) -> Any:
         return sys.stdin.buffer
     if os.path.isdir(job.source):
         os.listdir(job.source)  # a folder that cannot be read says so
-        raise ValueError("nothing to do in this folder")
+        raise ValueError("no file to work on in this folder")
     return job.source

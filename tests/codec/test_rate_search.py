@@ -48,7 +48,9 @@ def test_meets_every_target_within_range(low, ratio, bend, place, start):
 
 
 def test_few_encodes_on_average():
-    counts = [search_quality(Encoder(bend=bend), target).encodes for bend in (0.7, 1, 1.4) for target in range(5_000, 99_000, 2_000)]
+    counts = [
+        search_quality(Encoder(bend=bend), target).encodes for bend in (0.7, 1, 1.4) for target in range(5_000, 99_000, 2_000)
+    ]
     assert sum(counts) / len(counts) <= 4
 
 

@@ -1,0 +1,105 @@
+"""A file decodes to the same symbols, and to pixels within 1 of 255, in every condition this machine can be put into."""
+
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+CONDITIONS = {
+    "two threads": {},
+    "one thread": {"THREADS": "1"},
+    "no vector instructions": {"ATEN_CPU_CAPABILITY": "default"},
+    "AVX2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "SSE4.1 in oneDNN": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "without oneDNN": {"MKLDNN": "off"},
+    "reduced precision asked for": {"PRECISION": "medium"},
+}
+
+DECODE = """
+import hashlib, json, os, sys
+import numpy as np, torch
+from vqc.bitstream import Reader
+from vqc.image_decoding import decode_latents, load_decoder
+from vqc.image_tiles import Tiling
+import vqc
+torch.set_num_threads(int(os.environ.get("THREADS", "2")))
+torch.backends.mkldnn.enabled = os.environ.get("MKLDNN", "on") == "on"
+torch.set_float32_matmul_precision(os.environ.get("PRECISION", "highest"))
+device = os.environ.get("DEVICE", "cpu")
+file, out = sys.argv[1:]
+reader = Reader(open(file, "rb"))
+decoder = load_decoder(reader.header, torch.device(device))
+tiling = Tiling(reader.header.height, reader.header.width, reader.header.tile)
+digest = hashlib.sha256()
+for segment in reader.segments():
+    window = tiling.window(segment.number)
+    latents = decode_latents(decoder, segment, window.height, window.width, reader.header.quality)
+    digest.update(latents.astype("<i8").tobytes())
+np.save(out, vqc.decode(file, device=device).pixels)
+print(digest.hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory):
+    """A picture of odd size with texture and edges, coded here; its path."""
+    import vqc
+
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[0:203, 0:317]
+    picture = np.stack([128 + 90 * np.sin(x / 9 + y / 31), 128 + 80 * np.cos(y / 7), (x * y) % 256], axis=-1)
+    picture += rng.normal(0, 12, picture.shape)
+    path = tmp_path_factory.mktemp("exact") / "picture.vqc"
+    path.write_bytes(vqc.encode(np.clip(picture, 0, 255).astype(np.uint8), quality=55))
+    return path
+
+
+def decode(coded, tmp_path, condition):
+    out = tmp_path / "pixels.npy"
+    run = subprocess.run(
+        [sys.executable, "-c", DECODE, str(coded), str(out)],
+        env=os.environ | condition, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip(), np.load(out).astype(int)
+
+
+@pytest.fixture(scope="module")
+def plain(coded, tmp_path_factory):
+    return decode(coded, tmp_path_factory.mktemp("plain"), {})
+
+
+@pytest.mark.parametrize("name", [n for n in CONDITIONS if n != "two threads"])
+def test_symbols_and_pixels_are_the_same(coded, plain, tmp_path, name):
+    symbols, pixels = decode(coded, tmp_path, CONDITIONS[name])
+    assert symbols == plain[0]
+    assert np.abs(pixels - plain[1]).max() <= 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_symbols_and_pixels_are_the_same_on_cuda(coded, plain, tmp_path):
+    symbols, pixels = decode(coded, tmp_path, {"DEVICE": "cuda"})
+    assert symbols == plain[0]
+    assert np.abs(pixels - plain[1]).max() <= 1
+
+
+def test_a_wrong_symbol_would_be_seen(coded):
+    """The digest in the file is that of the symbols: one unit more in one symbol changes it."""
+    from vqc.bitstream import Reader, SymbolEncoder
+    from vqc.image_decoding import load_decoder, table_set
+
+    reader = Reader(io.BytesIO(coded.read_bytes()))
+    decoder = load_decoder(reader.header, torch.device("cpu"))
+    ids = np.full(20, 5, np.uint8)
+    digests = []
+    for wrong in (0, 1):
+        sink = SymbolEncoder(table_set(decoder))
+        symbols = np.zeros(20, np.int32)
+        symbols[7] = wrong
+        sink.write(symbols, ids)
+        digests.append(sink.digest)
+    assert digests[0] != digests[1]

@@ -1,0 +1,85 @@
+"""The codecs that `vqc rd` compares, one adapter class each, and how they are named on the command line.
+
+A spec is a name with options: `jpeg`, `avif:speed=4`, `jpeg:subsampling=4:4:4:label=JPEG 4.4.4`, `webp:ladder=10/50/90`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+
+from .base import Codec, CodecUnavailable, Setting
+from .own import Vqc
+from .pillow import Avif, Jpeg, Jpeg2000, JpegXl, WebP
+from .program import Program
+from .zoo import Zoo
+
+CODECS: dict[str, type[Codec]] = {
+    "vqc": Vqc,
+    "jpeg": Jpeg,
+    "jpeg2000": Jpeg2000,
+    "webp": WebP,
+    "avif": Avif,
+    "jxl": JpegXl,
+    "zoo": Zoo,
+}
+__all__ = ["CODECS", "Codec", "CodecUnavailable", "Program", "Setting", "make_codec", "make_codecs"]
+
+# Only a colon that starts `key=` separates, so that values can be 4:4:4, C:\models or a URL.
+_OPTION = re.compile(r":(?=[a-z_]+=)")
+_CONVERTERS = {"int": int, "float": float, "str": str, "str | None": str}
+
+
+def make_codecs(specs: Iterable[str], programs: Mapping[str, tuple[str, str]], threads: int) -> list[Codec]:
+    """The codecs of several specs, in that order. programs: name -> (encode template, decode template).
+
+    Raises ValueError for an unknown name, option or value, and for two codecs of the same label.
+    """
+    codecs = [make_codec(spec, programs, threads) for spec in specs]
+    labels = [codec.label for codec in codecs]
+    if doubles := sorted({label for label in labels if labels.count(label) > 1}):
+        raise ValueError(f"several codecs are called {', '.join(doubles)}: give one of them a label=")
+    return codecs
+
+
+def make_codec(spec: str, programs: Mapping[str, tuple[str, str]], threads: int = 1) -> Codec:
+    """The codec of one spec; see `make_codecs`."""
+    name, *options = _OPTION.split(spec)
+    kind = Program if name in programs else CODECS.get(name)
+    if kind is None:
+        raise ValueError(f"unknown codec {name!r}: choose from {', '.join((*CODECS, *programs))}")
+    given: dict[str, object] = {}
+    if name in programs:
+        given["encoder"], given["decoder"] = programs[name]
+    known = {field.name: field.type for field in dataclasses.fields(kind) if field.name not in {"threads", *given}}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key not in known:
+            raise ValueError(f"codec {name} has no option {key!r}: choose from {', '.join(sorted(known))}")
+        given[key] = _ladder(value) if key == "ladder" else _value(name, key, known[key], value)
+    return kind(**{"label": spec, "threads": threads, **given})
+
+
+def _value(name: str, key: str, kind: str, text: str) -> object:
+    if kind == "bool":
+        if text not in ("0", "1"):
+            raise ValueError(f"option {key} of codec {name} is 0 or 1, not {text!r}")
+        return text == "1"
+    try:
+        return _CONVERTERS[kind](text)
+    except ValueError:
+        raise ValueError(f"option {key} of codec {name} is a number, not {text!r}") from None
+
+
+def _ladder(text: str) -> tuple[Setting, ...]:
+    return tuple(_number(rung) for rung in text.split("/"))
+
+
+def _number(text: str) -> Setting:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

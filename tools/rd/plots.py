@@ -1,0 +1,76 @@
+"""The report's pictures for documents: rate-distortion curves, and speed against BD-rate, as PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .metrics import Metric
+from .results import Results
+
+# Colours that stay apart on white and on black, and for most colour-blind eyes (after Okabe and Ito).
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b4fb5", "#8c564b")
+_DASHES = ((4, 2), (1, 1.5), (6, 2, 1, 2), (3, 1), (6, 2, 1, 2, 1, 2), (2, 3), (8, 2), (1, 3))
+
+
+def curve_plot(metric: Metric, measured: Sequence[Results], published: Sequence[Results], title: str) -> bytes | None:
+    """Quality against bits per pixel: measured codecs in colour, published ones thin and dashed. None without any curve."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    lines = 0
+    reach = 0.0
+    for place, results in enumerate(measured):
+        curve = results.curve(metric)
+        if curve is not None and curve.rate:
+            axes.plot(curve.rate, curve.quality, "o-", color=colour(place), label=results.name, markersize=4, zorder=3)
+            reach, lines = max(reach, curve.rate[-1]), lines + 1
+    for place, results in enumerate(published):
+        curve = results.curve(metric)
+        if curve is not None and curve.rate:
+            grey = ("#444444", "#888888")[place // len(_DASHES) % 2]
+            dashes = _DASHES[place % len(_DASHES)]
+            axes.plot(curve.rate, curve.quality, color=grey, dashes=dashes, linewidth=0.9, label=results.name)
+            lines += 1
+    if not lines:
+        return None
+    if reach:
+        axes.set_xlim(0, reach * 1.03)
+    axes.set(xlabel="bits per pixel (whole files)", ylabel=f"{metric.title} [{metric.unit}]", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    return _png(figure)
+
+
+def speed_plot(anchor: str, rates: Mapping[str, float], times: Mapping[str, tuple[float, float]], title: str) -> bytes | None:
+    """BD-rate against the anchor over seconds per megapixel, encoding and decoding. rates: percent. None without any rate."""
+    if not rates:
+        return None
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    both = figure.subplots(1, 2, sharey=True)
+    for axes, direction, name in zip(both, (0, 1), ("encoding", "decoding")):
+        for place, (label, seconds) in enumerate(times.items()):
+            if label in rates:
+                axes.plot(seconds[direction], rates[label], "o", color=colour(place))
+                axes.annotate(label, (seconds[direction], rates[label]), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        axes.set_xscale("log")
+        axes.margins(x=0.25, y=0.15)
+        axes.set(xlabel=f"{name}, seconds per megapixel")
+        axes.grid(alpha=0.3, which="both")
+    both[0].set_ylabel(f"BD-rate against {anchor} [%]")
+    figure.suptitle(title)
+    return _png(figure)
+
+
+def colour(place: int) -> str:
+    """Colour of the codec at this place among the measured ones."""
+    return COLOURS[place % len(COLOURS)]
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    return file.getvalue()

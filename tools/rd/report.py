@@ -1,0 +1,139 @@
+"""Writes the report: tables for machines, PNGs for documents, and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from . import plots, tables
+from .crops import Crop, Detail
+from .files import OutputFolder
+from .results import Results, finite
+from .rows import Row
+from .summary import Comparison, Summary, compare
+
+ROW_COLUMNS = ("file", "codec", "setting", "width", "height", "bytes", "bpp")
+
+
+def write_report(
+    folder: OutputFolder,
+    run: Row,
+    summary: Summary,
+    published: Sequence[Results],
+    details: Sequence[Detail],
+    rows: Sequence[Row],
+    *,
+    anchor: str,
+    min_overlap: float,
+    title: str,
+) -> list[Comparison]:
+    """Write everything but the rows themselves into the folder and return the comparisons, single files left out.
+
+    rows: all rows of the run, failures too, in any iterable that can be gone through once. anchor: what speed is drawn against.
+    """
+    labels = list(summary.settings)
+    versions = {label: codec["version"] for label, codec in run["codecs"].items()}
+    averages = summary.averages(versions)
+    comparisons = list(compare(summary, averages, published, min_overlap))
+    times = {
+        results.name: tuple(summary.seconds_per_megapixel(results.name, key) for key in ("encoding_time", "decoding_time"))
+        for results in averages
+    }
+    for results in averages:
+        folder.write(f"curves/{tables.slug(results.name)}.json", tables.to_json(tables.codec_document(summary, results)))
+    document = {
+        "title": title,
+        "run": run,
+        "files": len({file for label in labels for file in summary.complete(label)}),
+        "files_averaged": len(summary.common()),
+        "codecs": [results.document() for results in averages],
+        "published": [results.document() for results in published],
+        "seconds_per_megapixel": {label: dict(zip(("encoding", "decoding"), pair)) for label, pair in times.items()},
+        "comparisons": [tables.comparison_document(comparison) for comparison in comparisons],
+        "failures": summary.failures,
+    }
+    folder.write("results.json", tables.to_json(finite(document)))
+    _write_csv(folder, summary, averages, comparisons, rows)
+    pictures = _pictures(summary, averages, published, comparisons, times, anchor, title)
+    for name, png in pictures.items():
+        folder.write(name, png)
+    folder.write("index.html", page(document, summary, averages, published, details, anchor))
+    return comparisons
+
+
+def _write_csv(
+    folder: OutputFolder, summary: Summary, averages: Sequence[Results], comparisons: Sequence[Comparison], rows: Sequence[Row]
+) -> None:
+    columns = (*ROW_COLUMNS, *(c for c in summary.columns if c not in (*ROW_COLUMNS, "pixels")), "error")
+    folder.write("rows.csv", tables.rows_csv(rows, columns))
+    folder.write("averages.csv", tables.averages_csv(averages))
+    folder.write("bd.csv", tables.rows_csv(map(tables.comparison_row, comparisons), tables.BD_COLUMNS))
+    single = (row for comparison in comparisons for row in tables.file_rows(comparison))
+    folder.write("bd_files.csv", tables.rows_csv(single, tables.FILE_COLUMNS))
+
+
+def _pictures(
+    summary: Summary,
+    averages: Sequence[Results],
+    published: Sequence[Results],
+    comparisons: Sequence[Comparison],
+    times: Mapping[str, Any],
+    anchor: str,
+    title: str,
+) -> dict[str, bytes]:
+    drawn = [results for results in published if results.headline]
+    pictures = {f"rd-{metric.name}.png": plots.curve_plot(metric, averages, drawn, title) for metric in summary.metrics}
+    metric = summary.metrics[0]
+    rates = {c.test: c.rate for c in comparisons if c.metric == metric.name and c.anchor == anchor and c.rate is not None}
+    rates[anchor] = 0.0
+    pictures["speed.png"] = plots.speed_plot(anchor, rates, times, f"{title}, {metric.title}") if anchor in times else None
+    return {name: png for name, png in pictures.items() if png}
+
+
+def page(
+    document: Mapping[str, Any],
+    summary: Summary,
+    averages: Sequence[Results],
+    published: Sequence[Results],
+    details: Sequence[Detail],
+    anchor: str,
+) -> str:
+    """The HTML page: the template with all its data as one JSON block."""
+    curves = []
+    for place, results in enumerate([*averages, *published]):
+        for metric in summary.metrics:
+            if (curve := results.curve(metric)) is not None and curve.rate:
+                line = {"codec": results.name, "metric": metric.name, "rate": curve.rate, "quality": curve.quality}
+                curves.append({**line, "published": results.published, "shown": results.headline, "place": place})
+    data = {
+        "title": document["title"],
+        "run": document["run"],
+        "files": document["files_averaged"],
+        "failures": [*document["failures"][:200]],
+        "failed": len(document["failures"]),
+        "metrics": [{"name": m.name, "title": m.title, "unit": m.unit} for m in summary.metrics],
+        "curves": curves,
+        "colours": plots.COLOURS,
+        "anchor": anchor,
+        "times": document["seconds_per_megapixel"],
+        "comparisons": document["comparisons"],
+        "details": [_detail(detail) for detail in details],
+    }
+    # `</script>` in a file name must not end the block.
+    text = json.dumps(finite(data), ensure_ascii=False).replace("<", "\\u003c")
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    return template.replace("/*DATA*/null", text)
+
+
+def _detail(detail: Detail) -> dict[str, Any]:
+    return {"file": os.path.basename(detail.file), "window": detail.window, "crops": [_crop(crop) for crop in detail.crops]}
+
+
+def _crop(crop: Crop) -> dict[str, Any]:
+    image = "data:image/png;base64," + base64.b64encode(crop.png).decode()
+    return {**{key: value for key, value in asdict(crop).items() if key != "png"}, "image": image}
