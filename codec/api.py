@@ -105,6 +105,7 @@ def encode(
     bpp: float | None = None,
     target_size: int | None = None,
     strip: bool = False,
+    frame: int | None = None,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -114,13 +115,15 @@ def encode(
     source: path, binary file object, bytes, Pillow image, uint8 / uint16 array (H, W), (H, W, C) or torch tensor of that shape.
     quality: 0 to 100 in steps of 0.1. bpp / target_size: search the quality whose file has this many bits per pixel / bytes,
     within 2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
+    frame: which picture of a file that holds several, from 0; without it such a file is refused.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
     """
     file = io.BytesIO()
     encode_to(
-        source, file, quality=quality, bpp=bpp, target_size=target_size, strip=strip, device=device, threads=threads, limits=limits
-    )
+        source, file, quality=quality, bpp=bpp, target_size=target_size, strip=strip, frame=frame, device=device,
+        threads=threads, limits=limits,
+    )  # fmt: skip
     return file.getvalue()
 
 
@@ -132,6 +135,7 @@ def encode_to(
     bpp: float | None = None,
     target_size: int | None = None,
     strip: bool = False,
+    frame: int | None = None,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -142,7 +146,7 @@ def encode_to(
     if not 0 <= quality <= 100:
         raise ValueError(f"quality {quality} is outside 0..100")
     with span("I/O"):
-        pixels = read_image(source, limits=limits)
+        pixels = read_image(source, frame=frame, limits=limits)
     if strip:
         pixels = pixels.stripped()
     if bpp is not None:

@@ -59,7 +59,7 @@ def _run(ray: Any, work: Work, jobs: Iterator[Job]) -> Iterator[Outcome]:
             try:
                 outcome = ray.get(done)
             except ray.exceptions.RayError as error:
-                outcome = failed(job, RuntimeError(f"lost on the cluster: {type(error).__name__}"))
+                outcome = failed(job, RuntimeError(f"lost on the cluster: {type(error).__name__}: {str(error)[:200]}"))
             yield outcome
 
 

@@ -70,7 +70,7 @@ def initial_tables(prior: LogisticMixture) -> list[tuple[int, np.ndarray]]:
     tables: list[tuple[int, np.ndarray]] = [(0, np.ones(1))]  # table 0: certain
     for i in range(1, SCALE_TABLES):
         scale = SCALE_MIN * 2 ** (i / 6)
-        reach = math.ceil(4.5 * scale + 1)
+        reach = math.ceil(6 * scale) + 6  # the real tails are heavier than a Gaussian's
         edges = torch.arange(-reach, reach + 2).double() - 0.5
         tables.append((-reach, torch.special.ndtr(edges / scale).diff().numpy()))
     x = torch.arange(-HYPER_LIMIT, HYPER_LIMIT + 2).float() - 0.5
@@ -79,7 +79,7 @@ def initial_tables(prior: LogisticMixture) -> list[tuple[int, np.ndarray]]:
     return tables
 
 
-def count_symbols(net: ImageNet, encoder: ImageEncoder, model: EntropyModel, crops: list[np.ndarray], rng: random.Random,
+def count_symbols(encoder: ImageEncoder, model: EntropyModel, crops: list[np.ndarray], rng: random.Random,
                   tables: list[tuple[int, np.ndarray]]) -> list[np.ndarray]:
     """Histogram of the symbols of each table over all crops, at random qualities; symbols outside a table count last."""
     counts = [np.zeros(len(p) + 1) for _, p in tables]
@@ -156,7 +156,7 @@ def main() -> None:
     crops = [random_crop(image, 320, rng) for image in chosen]
     tables = initial_tables(net.hyper_prior)
     device = torch.device("cpu")
-    counts = count_symbols(net, ImageEncoder(encoder, device), EntropyModel(decoder, device), crops, rng, tables)
+    counts = count_symbols(ImageEncoder(encoder, device), EntropyModel(decoder, device), crops, rng, tables)
     decoder |= fit_tables(tables, counts)
 
     arguments.folder.mkdir(parents=True, exist_ok=True)

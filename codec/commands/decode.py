@@ -9,11 +9,21 @@ from typing import Any
 
 import click
 
-from vqc.batch import STREAM, Job, Outcome, run_jobs
+from vqc.batch import STREAM, Job, Outcome
 from vqc.commands.encode import is_vqc
-from vqc.commands.options import FILE, Engine, Messages, Region, batch_options, combine, engine_options, message_options
+from vqc.commands.options import (
+    FILE,
+    Engine,
+    Messages,
+    Region,
+    batch_options,
+    cluster_option,
+    combine,
+    engine_options,
+    message_options,
+)
 from vqc.commands.report import report, shown
-from vqc.commands.targets import jobs_for, open_target, source_of
+from vqc.commands.targets import jobs_for, open_target, run_files, source_of
 from vqc.failures import CORRUPT
 
 # Format names as --format takes them, with their extensions; output names are made with the first.
@@ -103,6 +113,7 @@ class DecodeFile:
     help="From a damaged file, write what is whole, say what is missing, and exit with 3.  [default: write nothing]",
 )
 @batch_options
+@cluster_option
 @engine_options
 @message_options
 def decode(
@@ -114,6 +125,7 @@ def decode(
     output_dir: str | None,
     jobs: int,
     force: bool,
+    cluster: str | None,
     engine: Engine,
     messages: Messages,
 ) -> None:
@@ -129,7 +141,7 @@ def decode(
         check_format(todo[0].target, format_name)
     workers = min(jobs, len(todo))
     work = DecodeFile(format_name, eight_bit, region, allow_partial, force, engine, workers)
-    click.get_current_context().exit(report(run_jobs(work, todo, workers), len(todo), messages))
+    click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 
 def is_writable(name: str) -> bool:

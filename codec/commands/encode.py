@@ -9,20 +9,21 @@ from time import perf_counter
 
 import click
 
-from vqc.batch import STREAM, Job, Outcome, run_jobs
+from vqc.batch import STREAM, Job, Outcome
 from vqc.commands.options import (
     FILE,
     Engine,
     Messages,
     batch_options,
     chosen_quality,
+    cluster_option,
     engine_options,
     message_options,
     quality_options,
     strip_option,
 )
 from vqc.commands.report import report, shown
-from vqc.commands.targets import jobs_for, open_target, source_of
+from vqc.commands.targets import jobs_for, open_target, run_files, source_of
 
 EXTENSION = ".vqc"
 # Named among the formats of Pillow, which can tell such a file but not read a picture from it.
@@ -35,6 +36,7 @@ class EncodeFile:
 
     quality: dict[str, float]
     strip: bool
+    frame: int | None
     force: bool
     engine: Engine
     workers: int = 1
@@ -44,7 +46,7 @@ class EncodeFile:
 
         start = perf_counter()
         with open_target(job, self.force) as file:
-            api.encode_to(source_of(job), file, **self.quality, strip=self.strip, **self.engine.arguments(self.workers))
+            api.encode_to(source_of(job), file, **self.quality, strip=self.strip, frame=self.frame, **self.engine.arguments(self.workers))
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
@@ -79,7 +81,13 @@ class EncodeFile:
 @click.argument("inputs", metavar="IN [OUT]", nargs=-1, required=True, type=FILE)
 @quality_options
 @strip_option
+@click.option(
+    "--frame",
+    type=click.IntRange(0),
+    help="Which picture to take of a file that holds several (animations, pages), counted from 0.  [default: refuse such files]",
+)
 @batch_options
+@cluster_option
 @engine_options
 @message_options
 def encode(
@@ -88,9 +96,11 @@ def encode(
     bpp: float | None,
     target_size: int | None,
     strip: bool,
+    frame: int | None,
     output_dir: str | None,
     jobs: int,
     force: bool,
+    cluster: str | None,
     engine: Engine,
     messages: Messages,
 ) -> None:
@@ -102,8 +112,8 @@ def encode(
     wish = chosen_quality(quality, bpp, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_picture, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
-    work = EncodeFile(wish, strip, force, engine, workers)
-    click.get_current_context().exit(report(run_jobs(work, todo, workers), len(todo), messages))
+    work = EncodeFile(wish, strip, frame, force, engine, workers)
+    click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 
 def is_vqc(name: str) -> bool:

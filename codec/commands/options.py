@@ -91,6 +91,29 @@ class Region(click.ParamType):
         return x, y, width, height
 
 
+class ClusterAddress(click.ParamType):
+    """Address of a cluster: local, auto, HOST:PORT or ray://HOST:PORT. A file name that --ray caught by mistake is refused."""
+
+    name = "address"
+    _FORM = re.compile(r"local|auto|(ray://)?[^/\\\s]+:[0-9]{1,5}")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not self._FORM.fullmatch(value):
+            self.fail(f"{value!r} is not an address; without one, --ray goes last.", param, ctx)
+        return value
+
+
+cluster_option = click.option(
+    "--ray",
+    "cluster",
+    type=ClusterAddress(),
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Work on a Ray cluster, one CPU for each file: auto, HOST:PORT or ray://HOST:PORT; without ADDRESS, this machine.",
+)
+
+
 def combine(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """One decorator out of several; help lists their options in the order given."""
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
-from vqc.batch import STREAM, Job, plan
-from vqc.outputs import open_output
+from vqc.batch import STREAM, Job, Outcome, failed, plan, run_jobs
+from vqc.outputs import OutputExists, open_output
 
 
 def jobs_for(
@@ -64,6 +66,25 @@ def _into_folder(
     if is_output(output_dir) and not os.path.isdir(output_dir):
         raise click.UsageError(f"-o takes a folder; to write one file, give it as OUT: IN {output_dir}")
     return plan(inputs, output_dir, extension, wanted)
+
+
+def run_files(work: Any, jobs: list[Job], workers: int, cluster: str | None) -> Iterator[Outcome]:
+    """As vqc.batch.run_jobs, for work with a field `force`. Raises click.UsageError for streams on a cluster.
+
+    A cluster may run a job twice, when a node dies that had written the output but not said so. So outputs that exist are
+    looked for once, before the work starts, and what then exists is the job's own.
+    """
+    if cluster is not None:
+        if any(STREAM in (job.source, job.target) for job in jobs):
+            raise click.UsageError("--ray works on files, not on standard input or output.")
+        if not work.force:
+            there = [job for job in jobs if job.target and os.path.lexists(job.target)]
+            for job in there:
+                yield failed(job, OutputExists(errno.EEXIST, "exists already", job.target))
+            left_out = set(there)
+            jobs = [job for job in jobs if job not in left_out]
+            work = replace(work, force=True)
+    yield from run_jobs(work, jobs, workers, cluster)
 
 
 def open_target(job: Job, force: bool) -> AbstractContextManager[BinaryIO]:

@@ -122,7 +122,9 @@ def _shared(one: Sequence[float], other: Sequence[float]) -> Range:
     return Range(float(low), float(high), float(max(high - low, 0) / min(one[-1] - one[0], other[-1] - other[0])))
 
 
-def _mean_difference(x_anchor: Sequence[float], anchor: Sequence[float], x_test: Sequence[float], test: Sequence[float]) -> float:
+def _mean_difference(
+    x_anchor: Sequence[float], anchor: Sequence[float], x_test: Sequence[float], test: Sequence[float]
+) -> float:
     """Mean of test minus anchor, each as a function of x, over the x that they share."""
     from bjontegaard import bd_linear
 

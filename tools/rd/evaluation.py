@@ -143,7 +143,7 @@ def new_summary(plan: Plan) -> Summary:
 
 
 def open_log(plan: Plan, folder: OutputFolder, summary: Summary, *, resume: bool, force: bool) -> RowLog:
-    """The log of the folder, begun or continued; rows that are there go to the summary, but for failures, which are tried again."""
+    """The log of the folder, begun or continued. Rows that are there go to the summary, but failures are tried again."""
     log = RowLog(folder)
     wanted = set(plan.files)
     for row in log.start(plan.description(), resume=resume, force=force):
@@ -163,7 +163,8 @@ def _missing(plan: Plan, summary: Summary) -> Iterator[Point]:
 
 def _row(outcome: Outcome) -> Row:
     if "error" not in outcome.record:
-        return finite(outcome.record)
+        # The spans that `attempt` adds count the warming up as well.
+        return finite({key: value for key, value in outcome.record.items() if key != "times"})
     point: Any = outcome.job
     return {"file": point.source, "codec": point.codec, "setting": point.setting, "error": outcome.record["error"]}
 

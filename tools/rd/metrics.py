@@ -1,4 +1,4 @@
-"""Measures of quality between an original and a decoded picture, both (H, W, 3) uint8 sRGB as stored, without colour management.
+"""Measures of quality between an original and a decoded picture, both (H, W, 3) uint8 as stored, taken for sRGB.
 
 Every measure gives one number per picture; the mean over pictures is the arithmetic mean of those numbers (of dB for PSNR).
 """

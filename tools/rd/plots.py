@@ -30,9 +30,8 @@ def curve_plot(metric: Metric, measured: Sequence[Results], published: Sequence[
     for place, results in enumerate(published):
         curve = results.curve(metric)
         if curve is not None and curve.rate:
-            grey = ("#444444", "#888888")[place // len(_DASHES) % 2]
-            dashes = _DASHES[place % len(_DASHES)]
-            axes.plot(curve.rate, curve.quality, color=grey, dashes=dashes, linewidth=0.9, label=results.name)
+            style = {"color": colour(place * 3), "dashes": _DASHES[place % len(_DASHES)], "linewidth": 1.0, "alpha": 0.8}
+            axes.plot(curve.rate, curve.quality, label=results.name, **style)
             lines += 1
     if not lines:
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.resources import files
 from typing import Any
 
@@ -14,7 +14,7 @@ from . import plots, tables
 from .crops import Crop, Detail
 from .files import OutputFolder
 from .results import Results, finite
-from .rows import Row
+from .rows import Row, RowLog
 from .summary import Comparison, Summary, compare
 
 ROW_COLUMNS = ("file", "codec", "setting", "width", "height", "bytes", "bpp")
@@ -26,7 +26,7 @@ def write_report(
     summary: Summary,
     published: Sequence[Results],
     details: Sequence[Detail],
-    rows: Sequence[Row],
+    log: RowLog,
     *,
     anchor: str,
     min_overlap: float,
@@ -34,12 +34,12 @@ def write_report(
 ) -> list[Comparison]:
     """Write everything but the rows themselves into the folder and return the comparisons, single files left out.
 
-    rows: all rows of the run, failures too, in any iterable that can be gone through once. anchor: what speed is drawn against.
+    log: where all rows of the run are, failures too. anchor: what speed is drawn against.
     """
     labels = list(summary.settings)
     versions = {label: codec["version"] for label, codec in run["codecs"].items()}
     averages = summary.averages(versions)
-    comparisons = list(compare(summary, averages, published, min_overlap))
+    comparisons = _compare(folder, summary, averages, published, min_overlap)
     times = {
         results.name: tuple(summary.seconds_per_megapixel(results.name, key) for key in ("encoding_time", "decoding_time"))
         for results in averages
@@ -58,7 +58,10 @@ def write_report(
         "failures": summary.failures,
     }
     folder.write("results.json", tables.to_json(finite(document)))
-    _write_csv(folder, summary, averages, comparisons, rows)
+    columns = (*ROW_COLUMNS, *(c for c in summary.columns if c not in (*ROW_COLUMNS, "pixels")), "error")
+    folder.write("rows.csv", tables.rows_csv(summary.current(log.rows()), columns))
+    folder.write("averages.csv", tables.averages_csv(averages))
+    folder.write("bd.csv", tables.rows_csv(map(tables.comparison_row, comparisons), tables.BD_COLUMNS))
     pictures = _pictures(summary, averages, published, comparisons, times, anchor, title)
     for name, png in pictures.items():
         folder.write(name, png)
@@ -66,15 +69,19 @@ def write_report(
     return comparisons
 
 
-def _write_csv(
-    folder: OutputFolder, summary: Summary, averages: Sequence[Results], comparisons: Sequence[Comparison], rows: Sequence[Row]
-) -> None:
-    columns = (*ROW_COLUMNS, *(c for c in summary.columns if c not in (*ROW_COLUMNS, "pixels")), "error")
-    folder.write("rows.csv", tables.rows_csv(rows, columns))
-    folder.write("averages.csv", tables.averages_csv(averages))
-    folder.write("bd.csv", tables.rows_csv(map(tables.comparison_row, comparisons), tables.BD_COLUMNS))
-    single = (row for comparison in comparisons for row in tables.file_rows(comparison))
-    folder.write("bd_files.csv", tables.rows_csv(single, tables.FILE_COLUMNS))
+def _compare(
+    folder: OutputFolder, summary: Summary, averages: Sequence[Results], published: Sequence[Results], min_overlap: float
+) -> list[Comparison]:
+    """The comparisons without their single files, which go to bd_files.csv one comparison at a time: there may be millions."""
+    kept = []
+
+    def rows() -> Iterator[Row]:
+        for comparison in compare(summary, averages, published, min_overlap):
+            yield from tables.file_rows(comparison)
+            kept.append(replace(comparison, files={}))
+
+    folder.write("bd_files.csv", tables.rows_csv(rows(), tables.FILE_COLUMNS))
+    return kept
 
 
 def _pictures(
@@ -113,7 +120,8 @@ def page(
     data = {
         "title": document["title"],
         "run": document["run"],
-        "files": document["files_averaged"],
+        "files": document["files"],
+        "averaged": document["files_averaged"],
         "failures": [*document["failures"][:200]],
         "failed": len(document["failures"]),
         "metrics": [{"name": m.name, "title": m.title, "unit": m.unit} for m in summary.metrics],

@@ -73,7 +73,8 @@ def _read_entry(entry: Any, origin: str) -> Results:
     lists = {renamed.get(key, key): value for key, value in results.items() if isinstance(value, list)}
     wanted = ["bpp", *(metric.key for metric in METRICS.values() if metric.key in lists)]
     if "bpp" not in lists or len(wanted) < 2:
-        raise ValueError(f"{origin}: no list `bpp`, or none of a metric ({', '.join(metric.key for metric in METRICS.values())})")
+        known = ", ".join(metric.key for metric in METRICS.values())
+        raise ValueError(f"{origin}: no list `bpp`, or none of a metric ({known})")
     for key in wanted:
         _check_numbers(lists[key], len(lists["bpp"]), f"{origin}: `{key}`")
     similarity = METRICS["ms-ssim"].key

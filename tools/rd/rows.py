@@ -55,18 +55,18 @@ class RowLog:
             return
         if not self.folder.remote:
             _drop_torn_line(self.folder.where(LOCAL))
-        first = True
-        for name in names:
-            for line in self.folder.read(name).splitlines():
-                entry = json.loads(line)
-                if first:
-                    _compare(entry.get("run", {}), run)
-                    first = False
-                elif "run" not in entry:
-                    yield entry
-        if first:
-            self._append_line(json.dumps({"run": run}))
-            self.flush()
+        head = next(iter(self.folder.read(names[0]).splitlines()), b"{}")
+        _compare(json.loads(head).get("run", {}), run)
+        yield from self.rows()
+
+    def rows(self) -> Iterator[Row]:
+        """Every row that has been written, in that order."""
+        for name in self.folder.names(PREFIX):
+            if name.endswith(".jsonl"):
+                for line in self.folder.read(name).splitlines():
+                    entry = json.loads(line)
+                    if "run" not in entry:
+                        yield entry
 
     def append(self, row: Row) -> None:
         """Add a row."""
@@ -104,7 +104,7 @@ def _drop_torn_line(path: str) -> None:
 def _compare(there: Row, now: Row) -> None:
     """Codecs and metrics of both runs must be the same; further codecs may join."""
     if there.get("metrics") != now["metrics"]:
-        raise ResumeError(f"the results there have the metrics {there.get('metrics')}, not {now['metrics']}: --force starts anew")
+        raise ResumeError(f"results there have metrics {there.get('metrics')}, not {now['metrics']}: --force starts anew")
     for label, codec in now["codecs"].items():
         before = there.get("codecs", {}).get(label, codec)
         for key in ("version", "options"):

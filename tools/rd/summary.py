@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -46,6 +46,13 @@ class Summary:
         row = {**row, "pixels": row["width"] * row["height"]}
         values = array("d", (math.nan if row.get(key) is None else row[key] for key in self.columns))
         self._cells[row["codec"]].setdefault(row["file"], {})[row["setting"]] = values
+
+    def current(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Those of the rows that this is a summary of, without failures that were measured at a later try."""
+        for row in rows:
+            known = row["codec"] in self.settings and row["setting"] in self.settings[row["codec"]]
+            if known and not ("error" in row and self.has(row["codec"], row["file"], row["setting"])):
+                yield row
 
     def has(self, label: str, file: str, setting: Setting) -> bool:
         """Whether this point has been measured."""
@@ -111,7 +118,8 @@ class Comparison:
     """A codec against an anchor in one metric.
 
     averages: delta of the curves that are means over pictures, the only one there is for published curves. rates, qualities:
-    spread of the deltas of single files, in percent and in the unit of the metric. files: those deltas by file.
+    spread of the deltas of single files, in percent and in the unit of the metric; None where all were refused. files: those
+    deltas by file. compared: number of files, refused ones too; published curves have none.
     """
 
     metric: str
@@ -120,24 +128,20 @@ class Comparison:
     averages: Delta
     rates: Spread | None = None
     qualities: Spread | None = None
+    compared: int = 0
     files: Mapping[str, Delta] = field(default_factory=dict)
-
-    @property
-    def per_file(self) -> bool:
-        """Whether single files were compared; published curves have none."""
-        return bool(self.files)
 
     @property
     def rate(self) -> float | None:
         """BD-rate in percent: mean over files where there are files, else that of the averages; None when refused."""
-        if self.per_file:
+        if self.compared:
             return self.rates.mean if self.rates else None
         return self.averages.rate
 
     @property
     def quality(self) -> float | None:
         """BD-quality in the unit of the metric, in the same way."""
-        if self.per_file:
+        if self.compared:
             return self.qualities.mean if self.qualities else None
         return self.averages.quality
 
@@ -170,7 +174,7 @@ def compare(
 def _comparison(metric: str, anchor: str, test: str, averages: Delta, files: Mapping[str, Delta]) -> Comparison:
     rates = spread(found.rate for found in files.values())
     qualities = spread(found.quality for found in files.values())
-    return Comparison(metric, anchor, test, averages, rates, qualities, files)
+    return Comparison(metric, anchor, test, averages, rates, qualities, len(files), files)
 
 
 def metrics_named(names: Sequence[str]) -> list[Metric]:

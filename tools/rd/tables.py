@@ -51,8 +51,8 @@ def averages_csv(averages: Sequence[Results]) -> str:
 
 
 BD_COLUMNS = (
-    "metric", "anchor", "test", "bd_rate_percent", "bd_rate_deviation", "bd_quality", "bd_quality_deviation", "files", "refused",
-    "bd_rate_of_averages", "bd_quality_of_averages", "quality_from", "quality_to", "quality_overlap", "reason",
+    "metric", "anchor", "test", "bd_rate_percent", "bd_rate_deviation", "bd_quality", "bd_quality_deviation", "files",
+    "refused", "bd_rate_of_averages", "bd_quality_of_averages", "quality_from", "quality_to", "quality_overlap", "reason",
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def comparison_row(comparison: Comparison) -> Row:
         "bd_quality": comparison.quality,
         "bd_quality_deviation": comparison.qualities and comparison.qualities.deviation,
         "files": comparison.rates.count if comparison.rates else 0,
-        "refused": sum(delta.rate is None for delta in comparison.files.values()),
+        "refused": comparison.compared - (comparison.rates.count if comparison.rates else 0),
         "bd_rate_of_averages": comparison.averages.rate,
         "bd_quality_of_averages": comparison.averages.quality,
         "quality_from": shared and shared.low,

@@ -1,4 +1,4 @@
-"""Codecs that Pillow brings: JPEG, JPEG 2000, WebP, AVIF, and JPEG XL through its plugin. Chroma is 4:2:0 where not said otherwise."""
+"""Codecs that Pillow brings: JPEG, JPEG 2000, WebP, AVIF, and JPEG XL through a plugin."""
 
 from __future__ import annotations
 

@@ -1,0 +1,139 @@
+"""The adapters: real bytes from pixels and pixels from bytes, and specs as typed on the command line."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vqc.tools.compressai_shim import CompressaiMissing, import_compressai
+from vqc.tools.rd.codecs import CODECS, CodecUnavailable, make_codec, make_codecs
+from vqc.tools.rd.metrics import psnr
+
+CONVERT = f"{sys.executable} -c "
+ENCODER = CONVERT + "'import sys; from PIL import Image; Image.open(sys.argv[1]).save(sys.argv[2], \"WEBP\", quality=int(sys.argv[3]))'"
+DECODER = CONVERT + "'import sys; from PIL import Image; Image.open(sys.argv[1]).save(sys.argv[2])'"
+PROGRAMS = {"mine": (f"{ENCODER} {{source}} {{coded}} {{quality}}", f"{DECODER} {{coded}} {{decoded}}")}
+NAMES = [name for name in CODECS if name != "zoo"] + ["mine"]
+
+
+def codec_here(spec):
+    codec = make_codec(spec, PROGRAMS)
+    try:
+        codec.version()
+    except CodecUnavailable as error:
+        pytest.skip(str(error))
+    return codec
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_bytes_bring_more_quality(name, picture):
+    codec = codec_here(name)
+    low, *_, high = codec.points(4)
+    found = []
+    for setting in (low, high):
+        data = codec.encode(picture, setting)
+        decoded = codec.decode(data)
+        assert isinstance(data, bytes)
+        assert decoded.shape == picture.shape and decoded.dtype == np.uint8
+        found.append((len(data), psnr(picture, decoded)))
+    assert found[0][0] < found[1][0] and found[0][1] < found[1][1]
+    assert found[1][1] > 28
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_picture_gives_the_same_bytes_after_pickling(name, picture):
+    codec = codec_here(name)
+    setting = codec.points(3)[1]
+    assert codec.encode(picture, setting) == pickle.loads(pickle.dumps(codec)).encode(picture, setting)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mine"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 200), (33, 16)])
+def test_odd_sizes(name, size, draw):
+    codec = codec_here(name)
+    image = np.ascontiguousarray(draw(1)[: size[0], : size[1]])
+    setting = codec.points(3)[1]
+    assert codec.decode(codec.encode(image, setting)).shape == image.shape
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mine"])
+@pytest.mark.parametrize("count", [2, 6, 9, 30])
+def test_points_rise_and_are_settings_of_the_codec(name, count):
+    codec = make_codec(name, {})
+    points = codec.points(count)
+    assert list(points) == sorted(set(points))
+    assert 2 <= len(points) <= count
+    assert set(points) <= set(codec.settings)
+
+
+def test_jpeg_is_what_pillow_writes(picture):
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=55, optimize=True)
+    assert make_codec("jpeg", {}).encode(picture, 55) == file.getvalue()
+
+
+def test_options_of_a_spec_reach_the_codec():
+    codec = make_codec("jpeg:subsampling=4:4:4:progressive=1:ladder=10/50.5/x:label=JPEG 4:4:4", {}, threads=3)
+    assert (codec.subsampling, codec.progressive, codec.ladder) == ("4:4:4", True, (10, 50.5, "x"))
+    assert (codec.label, codec.threads, codec.points(6)) == ("JPEG 4:4:4", 3, (10, 50.5, "x"))
+    assert make_codec("avif:speed=9", {}).label == "avif:speed=9"
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [("gif", "gif"), ("jpeg:speed=3", "speed"), ("avif:speed=fast", "speed"), ("jpeg:optimize=yes", "optimize"), ("jpeg:threads=2", "threads")],
+)
+def test_a_wrong_spec_is_named(spec, word):
+    with pytest.raises(ValueError, match=word):
+        make_codec(spec, {})
+
+
+def test_two_codecs_of_one_label_are_refused():
+    with pytest.raises(ValueError, match="label="):
+        make_codecs(["jpeg", "jpeg"], {}, 1)
+
+
+def test_a_program_that_fails_tells_its_last_line(picture):
+    codec = make_codec("bad", {"bad": (CONVERT + "'raise SystemExit(\"no such quality\")' {source}", "true")})
+    with pytest.raises(RuntimeError, match="no such quality"):
+        codec.encode(picture, 10)
+
+
+def test_a_program_that_is_not_there_is_unavailable():
+    with pytest.raises(CodecUnavailable, match="no-such-encoder"):
+        make_codec("bad", {"bad": ("no-such-encoder {source}", "true")}).version()
+
+
+@pytest.fixture
+def architectures():
+    try:
+        return import_compressai().zoo.image.model_architectures
+    except CompressaiMissing as error:
+        pytest.skip(str(error))
+
+
+def test_a_model_of_compressai_codes_from_a_checkpoint(tmp_path, picture, architectures):
+    torch.manual_seed(0)
+    for number, channels in ((2, 8), (10, 12)):
+        torch.save(architectures["bmshj2018-factorized"](channels, 16).state_dict(), tmp_path / f"q{number}.pth.tar")
+    codec = make_codec(f"zoo:arch=bmshj2018-factorized:checkpoint={tmp_path}", {})
+    assert [str(path).rsplit("/", 1)[1] for path in codec.points(6)] == ["q2.pth.tar", "q10.pth.tar"]
+    assert "compressai" in codec.version()
+    image = picture[:70, :130]
+    for setting in codec.points(6):
+        data = codec.encode(image, setting)
+        assert codec.decode(data).shape == image.shape
+        assert codec.encode(image, setting) == data
+
+
+@pytest.mark.usefixtures("architectures")
+def test_a_zoo_without_checkpoint_or_architecture_is_unavailable(tmp_path):
+    for spec in ("zoo:arch=nonsense", f"zoo:arch=mbt2018:checkpoint={tmp_path / 'none'}"):
+        with pytest.raises(CodecUnavailable):
+            make_codec(spec, {}).version()

@@ -1,0 +1,211 @@
+"""`vqc rd`: rate-distortion evaluation of vqc and the codecs that people use now, on their own pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import PurePath
+from time import perf_counter
+
+import click
+
+from vqc.batch import Outcome
+from vqc.commands.options import FiniteFloat, cluster_option
+
+from .bd import MIN_OVERLAP
+from .codecs import CODECS, Codec, make_codecs
+from .crops import Detail, choose, details
+from .evaluation import Cost, Plan, available, measure, new_summary, open_log
+from .files import OutputFolder, pictures, read_bytes
+from .find import codec_options, find
+from .metrics import METRICS
+from .report import write_report
+from .results import Results, is_kodak, published_kodak, read_results
+from .rows import ResumeError
+from .summary import Comparison, Summary, metrics_named
+
+
+class Rd(click.Group):
+    """`vqc rd INPUTS…` is short for `vqc rd run INPUTS…`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    epilog=f"Codecs: {', '.join(CODECS)}; options after colons, as in avif:speed=4 or jpeg:ladder=20/50/80:label=JPEG. "
+    "`vqc rd find --help`: the setting of a codec that meets a target. "
+    "Exit codes: 0 done, 1 something failed (the rest is done), 2 usage, 130 interrupted (--resume continues)."
+)
+@click.argument("inputs", nargs=-1, required=True)
+@codec_options("vqc,jpeg,webp,avif")
+@click.option("--metrics", default="psnr,ms-ssim", show_default=True, help=f"Measures of quality: {', '.join(METRICS)}.")
+@click.option("--points", type=click.IntRange(2), default=6, show_default=True, metavar="N", help="Settings of each codec.")
+@click.option("--out", required=True, metavar="DIR", help="Folder for the report, which is made if need be; path or URL.")
+@click.option("--curves", multiple=True, metavar="FILE", help="Also compare with results in compressai's JSON; repeatable.")
+@click.option(
+    "--published",
+    type=click.Choice(["auto", "kodak", "none"]),
+    default="auto",
+    show_default=True,
+    help="Published curves on the Kodak set (VTM, BPG, models of compressai); auto: when INPUTS are that set.",
+)
+@click.option("--anchor", metavar="CODEC", help="Codec that BD-rates are printed against.  [default: jpeg, or the first]")
+@click.option(
+    "--min-overlap",
+    type=FiniteFloat(0, 1),
+    default=MIN_OVERLAP,
+    show_default=True,
+    metavar="X",
+    help="Refuse a BD-rate where the curves share less than this part of the shorter range of quality.",
+)
+@click.option("--crop", "crop_files", multiple=True, metavar="FILE", help="Show a detail of this input; repeatable.")
+@click.option("--crops", type=click.IntRange(0), default=3, show_default=True, metavar="N", help="Inputs to show details of.")
+@click.option("--resume", is_flag=True, help="Continue the run whose results are in --out.")
+@click.option("-f", "--force", is_flag=True, help="Throw away results that are in --out.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes. Times are those of one process while the others run.  [default: one per CPU, --threads apart]",
+)
+@cluster_option
+@click.option("--title", default="Rate-distortion report", show_default=True, help="Of the report and its plots.")
+@click.option("--quiet", is_flag=True, help="No progress and no table; errors still.")
+def run(
+    inputs: tuple[str, ...],
+    codecs: str,
+    programs: tuple[tuple[str, str, str], ...],
+    threads: int,
+    metrics: str,
+    points: int,
+    out: str,
+    curves: tuple[str, ...],
+    published: str,
+    anchor: str | None,
+    min_overlap: float,
+    crop_files: tuple[str, ...],
+    crops: int,
+    resume: bool,
+    force: bool,
+    jobs: int | None,
+    cluster: str | None,
+    title: str,
+    quiet: bool,
+) -> None:
+    """Compare codecs on INPUTS: pictures, folders of them, or URLs.
+
+    Every codec encodes every picture at several settings to real files. Into DIR go index.html, plots as PNG, results.json,
+    CSV tables, and rows.jsonl, to which every measurement is added as it comes.
+    """
+    start = perf_counter()
+    try:
+        found = list(dict.fromkeys(pictures(inputs)))
+        chosen = make_codecs(codecs.split(","), {name: (encoder, decoder) for name, encoder, decoder in programs}, threads)
+        measures = metrics_named(metrics.split(","))
+        extra = _extra_curves(curves, published, found)
+        shown = _shown(crop_files, found, crops)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    here = available(chosen, _tell)
+    if not here:
+        raise click.ClickException("none of the codecs is available")
+    workers = jobs or max(1, (os.cpu_count() or 1) // threads)
+    plan = Plan(found, here, measures, points, threads, workers, cluster)
+    folder, summary = OutputFolder(out), new_summary(plan)
+    try:
+        log = open_log(plan, folder, summary, resume=resume, force=force)
+    except ResumeError as error:
+        raise click.ClickException(str(error)) from error
+    cost = measure(plan, log, summary, _tell, quiet=quiet)
+    if not summary.measured():
+        raise click.ClickException("nothing could be measured")
+    crops_made = _details(summary, here, shown, workers, cluster)
+    reference = anchor or ("jpeg" if "jpeg" in summary.measured() else summary.measured()[0])
+    comparisons = write_report(
+        folder, plan.description(), summary, extra, crops_made, log, anchor=reference, min_overlap=min_overlap, title=title
+    )
+    if not quiet:
+        _print_table(summary, comparisons, reference)
+        _print_cost(cost, perf_counter() - start)
+        click.echo(f"report: {folder.where('index.html')}")
+    click.get_current_context().exit(1 if summary.failures or len(here) < len(chosen) else 0)
+
+
+@click.group(cls=Rd, commands={"run": run, "find": find})
+def rd() -> None:
+    """Rate-distortion evaluation: quality against size of several codecs."""
+
+
+def _extra_curves(files: Sequence[str], published: str, inputs: Sequence[str]) -> list[Results]:
+    extra = [results for file in files for results in read_results(read_bytes(file), file)]
+    kodak = is_kodak(PurePath(file).stem for file in inputs)
+    if published == "kodak" and not kodak:
+        _tell("the published curves are means over the 24 Kodak pictures, and the inputs are others: do not compare them")
+    if published == "kodak" or (published == "auto" and kodak):
+        extra += published_kodak()
+    return extra
+
+
+def _shown(asked: Sequence[str], inputs: Sequence[str], count: int) -> list[str]:
+    if unknown := [file for file in asked if file not in inputs]:
+        raise ValueError(f"--crop {unknown[0]} is not among the inputs")
+    return list(asked) or choose(inputs, count)
+
+
+def _details(
+    summary: Summary, codecs: Sequence[Codec], files: Sequence[str], workers: int, cluster: str | None
+) -> list[Detail]:
+    """Crops at the size of the first codec in the lower middle of its ladder, where differences show."""
+    label = summary.measured()[0]
+    complete = set(summary.complete(label))
+    sizes: dict[str, int] = {}
+    for file in files:
+        if file in complete:
+            every = summary.values(label, file, "bytes")
+            sizes[file] = int(every[(len(every) - 1) // 2] or 0)
+    made = []
+    for item in details(sizes, codecs, workers, cluster):
+        if isinstance(item, Outcome):
+            _tell(f"{item.job.source}: no detail: {'; '.join(item.problems)}")
+        else:
+            made.append(item)
+    return made
+
+
+def _print_table(summary: Summary, comparisons: Sequence[Comparison], anchor: str) -> None:
+    for metric in summary.metrics:
+        against = [c for c in comparisons if c.metric == metric.name and c.anchor == anchor]
+        if not against:
+            continue
+        click.echo(f"\nBD-rate against {anchor}, {metric.title}:")
+        for found in sorted(against, key=lambda c: (c.rate is None, c.rate)):
+            click.echo(f"  {found.test:34}{_cell(found)}")
+
+
+def _cell(found: Comparison) -> str:
+    if found.rate is None:
+        return f"refused: {found.averages.reason or 'in every file'}"
+    shared = found.averages.over_quality
+    overlap = f", overlap {shared.share:.0%}" if shared else ""
+    if found.rates is None:
+        return f"{found.rate:+7.1f} %           (averaged curves{overlap})"
+    refused = f", {found.rates.refused} refused" if found.rates.refused else ""
+    return f"{found.rate:+7.1f} % ± {found.rates.deviation:5.1f}   ({found.rates.count} files{refused}{overlap})"
+
+
+def _print_cost(cost: Cost, whole: float) -> None:
+    if cost.codecs:
+        click.echo(
+            f"\nmeasured in {cost.wall:.1f} s with {cost.processes} processes: codecs {cost.codecs:.1f} s, metrics "
+            f"{cost.metrics:.1f} s, overhead {cost.overhead:.1%}; all with report {whole:.1f} s"
+        )
+
+
+def _tell(line: str) -> None:
+    click.echo(f"vqc rd: {line}", err=True)
+    sys.stderr.flush()
