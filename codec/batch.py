@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqc.failures import FAILURE, describe, one_line
+from vqc.places import files_below, is_url
 from vqc.timing import collect
 
 if TYPE_CHECKING:
@@ -61,9 +62,14 @@ def files_in(inputs: Iterable[str], wanted: Callable[[str], bool]) -> Iterator[t
     """Each file with its place below the output folder: a file keeps its name, one in a folder its path from that folder.
 
     Folders are walked in sorted order, without following links to folders; there only files whose name is `wanted` count.
-    A folder without any, or one that cannot be read, is yielded itself, so that its job can fail by name.
+    A folder without any, or one that cannot be read, is yielded itself, so that its job can fail by name. A URL is a folder or
+    a file of its store.
     """
     for given in inputs:
+        if is_url(given):
+            for url, place in files_below(given, wanted) or [(given, "")]:
+                yield url, Path(place) if place else _own_name(given)
+            continue
         if not os.path.isdir(given):
             yield given, _own_name(given)
             continue
@@ -85,9 +91,12 @@ def _own_name(path: str) -> Path:
 
 def plan(inputs: Iterable[str], output_dir: str, extension: str, wanted: Callable[[str], bool]) -> list[Job]:
     """Jobs that write every input below `output_dir` under its own name with `extension`."""
-    return [
-        Job(source, str(Path(output_dir) / place.with_suffix(extension)), True) for source, place in files_in(inputs, wanted)
-    ]
+
+    def target(place: Path) -> str:
+        below = place.with_suffix(extension)
+        return f"{output_dir.rstrip('/')}/{below.as_posix()}" if is_url(output_dir) else str(Path(output_dir) / below)
+
+    return [Job(source, target(place), True) for source, place in files_in(inputs, wanted)]
 
 
 def run_jobs(work: Work, jobs: list[Job], workers: int = 1, cluster: str | None = None) -> Iterator[Outcome]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 import signal
@@ -12,6 +13,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
+
+from .places import is_url, store_of
 
 STREAM = "-"
 
@@ -36,7 +39,7 @@ def open_output(
 ) -> Iterator[BinaryIO]:
     """A binary file to write `destination` through; it takes its name only when the block ends without an exception.
 
-    destination: a path, or `-` for standard output; pipes and devices are written directly.
+    destination: a path, a URL, or `-` for standard output; pipes and devices are written directly.
     force: replace an existing file; its permissions are kept, and a link stays one. source: the input, which is never replaced.
     Until then the bytes stand in a hidden file beside the destination, which every failure removes, Ctrl-C and SIGTERM too.
     Raises OutputExists, and OutputError for everything else that keeps the output from being written.
@@ -49,6 +52,9 @@ def open_output(
         with _faults_of("standard output"):
             stream.flush()
         return
+    if is_url(name):
+        yield from _object(name, force)
+        return
     # A link is kept, and what it points to replaced.
     path = os.path.realpath(name)
     with _faults_of(name):
@@ -59,6 +65,19 @@ def open_output(
             yield from _replacing(name, path, mode, force)
     else:
         yield from _direct(name, path)
+
+
+def _object(url: str, force: bool) -> Iterator[BinaryIO]:
+    """Stores of objects take whole ones: written at the end, at once."""
+    store, path = store_of(url)
+    with _faults_of(url):
+        if not force and store.exists(path):
+            raise _exists(url)
+    content = io.BytesIO()
+    yield content
+    with _faults_of(url):
+        store.makedirs(path.rpartition("/")[0], exist_ok=True)
+        store.pipe_file(path, content.getvalue())
 
 
 def _standard_output() -> BinaryIO:

@@ -20,27 +20,16 @@ CONDITIONS = {
 }
 
 DECODE = """
-import hashlib, json, os, sys
-import numpy as np, torch
-from vqc.bitstream import Reader
-from vqc.image_decoding import decode_latents, load_decoder
-from vqc.image_tiles import Tiling
-import vqc
+import os, sys
+import numpy as np, torch, vqc
+from vqc.tools.golden import symbols_digest
 torch.set_num_threads(int(os.environ.get("THREADS", "2")))
 torch.backends.mkldnn.enabled = os.environ.get("MKLDNN", "on") == "on"
 torch.set_float32_matmul_precision(os.environ.get("PRECISION", "highest"))
 device = os.environ.get("DEVICE", "cpu")
 file, out = sys.argv[1:]
-reader = Reader(open(file, "rb"))
-decoder = load_decoder(reader.header, torch.device(device))
-tiling = Tiling(reader.header.height, reader.header.width, reader.header.tile)
-digest = hashlib.sha256()
-for segment in reader.segments():
-    window = tiling.window(segment.number)
-    latents = decode_latents(decoder, segment, window.height, window.width, reader.header.quality)
-    digest.update(latents.astype("<i8").tobytes())
 np.save(out, vqc.decode(file, device=device).pixels)
-print(digest.hexdigest())
+print(symbols_digest(open(file, "rb").read(), torch.device(device)))
 """
 
 

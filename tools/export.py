@@ -129,6 +129,17 @@ def fit_tables(tables: list[tuple[int, np.ndarray]], counts: list[np.ndarray], p
     }
 
 
+def export_halves(net: ImageNet) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Tensors of the encoder and of the decoder file, the latter still without probability tables."""
+    half = {k: v.half().contiguous() for k, v in net.state_dict().items()}
+    # The prior of the hyper-latents is there only for training on; coding uses its table.
+    encoder = {k: v for k, v in half.items() if k.startswith(("analysis.", "hyper_encoder.", "hyper_prior."))}
+    encoder["dead_zone"] = dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
+    decoder = {k: v for k, v in half.items() if k.startswith("synthesis.")}
+    decoder["log_restore"] = half["log_restore"]
+    return encoder, decoder | export_entropy(net)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
@@ -143,13 +154,7 @@ def main() -> None:
     net.load_state_dict(saved["average"])
     net.eval().requires_grad_(False)
 
-    half = {k: v.half().contiguous() for k, v in net.state_dict().items()}
-    encoder = {k: v for k, v in half.items() if k.startswith(("analysis.", "hyper_encoder."))}
-    encoder["dead_zone"] = dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
-    decoder = {k: v for k, v in half.items() if k.startswith("synthesis.")}
-    decoder["log_restore"] = half["log_restore"]
-    decoder |= export_entropy(net)
-
+    encoder, decoder = export_halves(net)
     rng = random.Random(5)
     files = list_images(arguments.data)
     chosen = load_images(rng.choices(files, k=arguments.crops))

@@ -25,6 +25,7 @@ from vqc.commands.options import (
 from vqc.commands.report import report, shown
 from vqc.commands.targets import jobs_for, open_target, run_files, source_of
 from vqc.failures import CORRUPT
+from vqc.places import size_of
 
 # Format names as --format takes them, with their extensions; output names are made with the first.
 FORMATS = {
@@ -89,7 +90,7 @@ class DecodeFile:
             "damage": [damage_record(damage) for damage in decoded.damage],
         }
         if job.target != STREAM:
-            record["bytes"] = os.path.getsize(job.target)
+            record["bytes"] = size_of(job.target)
         summary = f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {width}x{height}, {seconds:.2f} s"
         problems = tuple(damage_line(damage) for damage in decoded.damage)
         return Outcome(job, record, summary, problems, CORRUPT if problems else 0)

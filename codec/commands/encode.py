@@ -24,6 +24,7 @@ from vqc.commands.options import (
 )
 from vqc.commands.report import report, shown
 from vqc.commands.targets import jobs_for, open_target, run_files, source_of
+from vqc.places import readable, size_of
 
 EXTENSION = ".vqc"
 # Named among the formats of Pillow, which can tell such a file but not read a picture from it.
@@ -50,7 +51,7 @@ class EncodeFile:
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
-        info = api.inspect(job.target, limits=self.engine.limits.limits())
+        info = api.inspect(readable(job.target), limits=self.engine.limits.limits())
         record = {
             "input": job.source,
             "output": job.target,
@@ -62,7 +63,7 @@ class EncodeFile:
             "seconds": round(seconds, 4),
         }
         if job.source != STREAM:
-            record["input_bytes"] = os.path.getsize(job.source)
+            record["input_bytes"] = size_of(job.source)
         summary = (
             f"{shown(job.source)} -> {shown(job.target)}: {info.width}x{info.height}, {info.file_size} bytes, "
             f"{info.bpp:.3f} bpp, quality {info.quality:g}, {seconds:.2f} s"

@@ -15,6 +15,7 @@ import click
 
 from vqc.batch import STREAM, Job, Outcome, failed, plan, run_jobs
 from vqc.outputs import OutputExists, open_output
+from vqc.places import exists, is_url, readable
 
 
 def jobs_for(
@@ -45,13 +46,19 @@ def jobs_for(
         if target != STREAM and os.path.isfile(target) and not is_output(target):
             raise click.UsageError(f"{target} exists and does not look like an output; several inputs need -o DIR.")
     else:
-        target = STREAM if source == STREAM else str(Path(source).with_suffix(extension)) if Path(source).name else source
+        target = _beside(source, extension)
     if target == STREAM:
         if as_json:
             raise click.UsageError("--json and the output cannot share standard output.")
         if sys.stdout.isatty():
             raise click.UsageError("the output is binary and standard output is a terminal; give OUT, or redirect.")
     return [Job(source, target)]
+
+
+def _beside(source: str, extension: str) -> str:
+    if is_url(source):
+        return os.path.splitext(source)[0] + extension
+    return STREAM if source == STREAM else str(Path(source).with_suffix(extension)) if Path(source).name else source
 
 
 def _into_folder(
@@ -78,7 +85,7 @@ def run_files(work: Any, jobs: list[Job], workers: int, cluster: str | None) -> 
         if any(STREAM in (job.source, job.target) for job in jobs):
             raise click.UsageError("--ray works on files, not on standard input or output.")
         if not work.force:
-            there = [job for job in jobs if job.target and os.path.lexists(job.target)]
+            there = [job for job in jobs if job.target and exists(job.target)]
             for job in there:
                 yield failed(job, OutputExists(errno.EEXIST, "exists already", job.target))
             left_out = set(there)
@@ -91,16 +98,19 @@ def open_target(job: Job, force: bool) -> AbstractContextManager[BinaryIO]:
     """The output of a job as a file that appears whole or not at all; see vqc.outputs.open_output."""
     if job.target is None:
         raise ValueError("this job has no output")
-    if job.make_folder:
+    if job.make_folder and not is_url(job.target):
         os.makedirs(os.path.dirname(job.target), exist_ok=True)
     return open_output(job.target, force=force, source=job.source)
 
 
 def source_of(job: Job) -> Any:
-    """The input of a job for vqc.api: its path, or standard input as a binary file. ValueError or OSError for folders."""
+    """The input of a job for vqc.api: its path, the content of its URL, or standard input as a binary file.
+
+    Raises ValueError or OSError for folders.
+    """
     if job.source == STREAM:
         return sys.stdin.buffer
     if os.path.isdir(job.source):
         os.listdir(job.source)  # a folder that cannot be read says so
         raise ValueError("no file to work on in this folder")
-    return job.source
+    return readable(job.source)

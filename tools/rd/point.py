@@ -14,7 +14,7 @@ from vqc.batch import Job, Outcome
 from vqc.image_files import read_image
 
 from .codecs import Codec, Setting
-from .files import read_bytes
+from vqc.places import readable
 from .memory import peak_memory
 from .metrics import METRICS
 
@@ -84,7 +84,7 @@ def load(source: str) -> np.ndarray:
 
     Raises ValueError for more than 8 bits per sample, which the codecs compared do not all hold, and what read_image raises.
     """
-    pixels = read_image(read_bytes(source))
+    pixels = read_image(readable(source))
     if pixels.depth != 8:
         raise ValueError(f"{source} has {pixels.depth} bits per sample; only pictures of 8 bits are compared")
     image = np.ascontiguousarray(np.broadcast_to(pixels.colour, (pixels.height, pixels.width, 3)))

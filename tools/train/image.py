@@ -21,6 +21,7 @@ from PIL import Image
 
 from vqc.models.image_net import ImageNet, lagrangian
 from vqc.models.transform import QUALITY_ROWS
+from vqc.tools.train.restore import load_start
 from vqc.tools.train.images import CropLoader, list_images, load_images
 
 
@@ -30,7 +31,7 @@ class Settings:
 
     data: str = "../shared/data/images/train"
     run: str = "runs/image"  # checkpoints and log
-    start: str = ""  # weights to start from (a state dictionary) when the run folder holds no checkpoint
+    start: str = ""  # weights to start from when the run folder holds no checkpoint: see restore.load_start
     minutes: float = 60.0  # wall-clock budget of the whole schedule, over all restarts
     batch: int = 8
     crop: int = 256
@@ -92,7 +93,7 @@ def main(settings: Settings) -> None:
     step, spent = 0, 0.0  # optimiser steps, and seconds of the budget, of earlier starts too
     saved = torch.load(checkpoint, map_location=device, weights_only=True) if checkpoint.exists() else None
     if saved is None and settings.start:
-        net.load_state_dict(torch.load(settings.start, map_location=device, weights_only=True))
+        net.load_state_dict(load_start(settings.start))
     average = {k: v.clone() for k, v in net.state_dict().items()}
 
     for key, parameter in net.named_parameters():

@@ -1,0 +1,32 @@
+"""Files of every released format version and model decode for ever: symbols bit-exact, samples within stated bounds."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import vqc
+from vqc.tools.golden import symbols_digest
+
+FOLDER = Path(__file__).parent / "golden"
+FILES = sorted(FOLDER.glob("*.vqc"))
+MEAN_PEAK = 0.6 / 255  # mean of an 8x8 block, as a fraction of full scale
+
+
+def test_there_are_golden_files():
+    assert len(FILES) >= 3
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_golden_file_decodes_as_on_the_day_it_was_made(file):
+    data = file.read_bytes()
+    record = json.loads(file.with_suffix(".json").read_text())
+    assert hashlib.sha256(data).hexdigest() == record["sha256"]
+    assert symbols_digest(data) == record["symbols_sha256"]
+    pixels = vqc.decode(data).pixels
+    assert list(pixels.shape) == record["shape"] and str(pixels.dtype) == record["dtype"]
+    expected = np.load(file.with_suffix(".npy")) / 65535
+    h, w = (n // 8 * 8 for n in pixels.shape[:2])
+    means = pixels[:h, :w].reshape(h // 8, 8, w // 8, 8, -1).mean((1, 3)) / np.iinfo(pixels.dtype).max
+    assert np.abs(means - expected).max() < MEAN_PEAK

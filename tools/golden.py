@@ -1,0 +1,63 @@
+"""Makes the golden files of this format version and model: `python -m vqc.tools.golden samples tests/golden`.
+
+Run once for a new format version or model. Files that exist are never made again: they must decode for ever.
+"""
+
+import hashlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import vqc
+from vqc.bitstream import VERSION, Reader
+from vqc.image_decoding import decode_latents, load_decoder
+from vqc.image_tiles import Tiling
+
+QUALITY = {"photo": 40, "drawing": 70, "gradient": 90}
+
+
+def symbols_digest(data: bytes, device: torch.device = torch.device("cpu")) -> str:
+    """SHA-256 of the quantised latents of all tiles, int64 little-endian in 1/64 steps."""
+    reader = Reader(io.BytesIO(data))
+    header = reader.header
+    decoder = load_decoder(header, device)
+    tiling = Tiling(header.height, header.width, header.tile)
+    digest = hashlib.sha256()
+    for segment in reader.segments():
+        if segment.plane == 0:
+            window = tiling.window(segment.number)
+            latents = decode_latents(decoder, segment, window.height, window.width, header.quality)
+            digest.update(latents.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def make(samples: Path, folder: Path) -> None:
+    """Encodes three samples and writes, beside each file, what it decodes to: digests (JSON) and means of 8x8 blocks (npy)."""
+    for name, quality in QUALITY.items():
+        data = vqc.encode(samples / f"{name}.png", quality=quality)
+        info = vqc.inspect(data)
+        stem = folder / f"v{VERSION}-{info.model}-{name}"
+        if stem.with_suffix(".vqc").exists():
+            print(f"{stem.name}: is there already, left alone")
+            continue
+        stem.with_suffix(".vqc").write_bytes(data)
+        pixels = vqc.decode(data).pixels
+        h, w = (n // 8 * 8 for n in pixels.shape[:2])
+        means = pixels[:h, :w].reshape(h // 8, 8, w // 8, 8, -1).mean((1, 3))
+        peak = np.iinfo(pixels.dtype).max
+        record = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "symbols_sha256": symbols_digest(data),
+            "shape": list(pixels.shape),
+            "dtype": str(pixels.dtype),
+        }
+        stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+        np.save(stem.with_suffix(".npy"), np.round(means / peak * 65535).astype(np.uint16))
+        print(f"{stem.name}: {len(data)} bytes")
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), Path(sys.argv[2]))
