@@ -24,7 +24,7 @@ bench: $(VENV)/.ready-rd ## encode and decode times, beside compressai
 	$(BIN)/vqc bench $(ARGS)
 
 kodak: $(VENV)/.ready-rd ## rate-distortion table and plots on the images in KODAK=folder
-	$(BIN)/vqc rd $(KODAK) --codecs vqc,jpeg,webp,avif --out build/kodak $(ARGS)
+	$(BIN)/vqc rd $(KODAK) --codecs vqc,jpeg,jpeg2000,webp,avif --title "Kodak, 24 pictures" --out build/kodak --force $(ARGS)
 
 clean: ## remove what was built, .venv included
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -178,9 +178,17 @@ def attempt(work: Work, job: Job) -> Outcome:
     return replace(outcome, problems=(*told, *outcome.problems))
 
 
+_at_work = False  # in a worker process: whether a job is under way
+
+
 def _attempt_in_worker(work: Work, job: Job) -> Outcome:
+    global _at_work
     try:
-        return attempt(work, job)
+        try:
+            _at_work = True
+            return attempt(work, job)
+        finally:
+            _at_work = False
     except SystemExit:  # from _leave: the pool would take it for a result and start the next job
         os._exit(FAILURE)
 
@@ -265,5 +273,8 @@ def _prepare_worker() -> None:
 
 
 def _leave(signum: int, frame: object) -> None:
+    if not _at_work:
+        # Nothing to remove, and the pool's own code swallows SystemExit: the worker would live on, and the pool wait for it.
+        os._exit(128 + signum)
     # Raised in the middle of the job, so that its context managers remove the temporary file.
     sys.exit(128 + signum)

@@ -34,25 +34,38 @@ class TwoNodes:
     def __init__(self):
         from ray.cluster_utils import Cluster
 
-        settings = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1", "include_dashboard": False}
+        settings = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
+        settings["include_dashboard"] = False
         self.cluster = Cluster(initialize_head=True, head_node_args=settings)
         # Connected before there is a second node, so that this process belongs to the one that stays.
         ray.init(address=self.cluster.address, log_to_driver=False, logging_level="ERROR", _node_ip_address="127.0.0.1")
-        self.second = self.cluster.add_node(**settings)
+        self._settings, self.second = settings, None
+        self.restore()
+
+    def restore(self):
+        if self.second is None:
+            self.second = self.cluster.add_node(**self._settings)
 
     def kill_second(self):
         self.cluster.remove_node(self.second, allow_graceful=False)
+        self.second = None
 
     def close(self):
         ray.shutdown()
         self.cluster.shutdown()
 
 
-@pytest.fixture
-def two_nodes():
+@pytest.fixture(scope="module")
+def cluster():
     nodes = TwoNodes()
     yield nodes
     nodes.close()
+
+
+@pytest.fixture
+def two_nodes(cluster):
+    cluster.restore()
+    return cluster
 
 
 class Slow:
@@ -60,11 +73,12 @@ class Slow:
 
     def __call__(self, job: Job) -> Outcome:
         time.sleep(0.4)
-        return Outcome(job, {"input": job.source, "square": int(job.source) ** 2, "node": ray.get_runtime_context().get_node_id()})
+        node = ray.get_runtime_context().get_node_id()
+        return Outcome(job, {"input": job.source, "square": int(job.source) ** 2, "node": node})
 
 
 def test_a_node_that_dies_in_mid_run_costs_no_result(two_nodes):
-    jobs = [Job(str(number)) for number in range(24)]
+    jobs = [Job(str(number)) for number in range(16)]
     outcomes = []
     for outcome in run_on_ray(Slow(), iter(jobs)):
         outcomes.append(outcome)
@@ -72,7 +86,7 @@ def test_a_node_that_dies_in_mid_run_costs_no_result(two_nodes):
             two_nodes.kill_second()
     assert len({outcome.record["node"] for outcome in outcomes[:6]}) == 2, "only one of the nodes worked before the kill"
     assert all(not outcome.problems for outcome in outcomes)
-    assert sorted((o.record["input"], o.record["square"]) for o in outcomes) == sorted((str(n), n**2) for n in range(24))
+    assert sorted((o.record["input"], o.record["square"]) for o in outcomes) == sorted((str(n), n**2) for n in range(16))
 
 
 @pytest.fixture

@@ -127,7 +127,16 @@ def run(
     crops_made = _details(summary, here, shown, workers, cluster)
     reference = anchor or ("jpeg" if "jpeg" in summary.measured() else summary.measured()[0])
     comparisons = write_report(
-        folder, plan.description(), summary, extra, crops_made, log, anchor=reference, min_overlap=min_overlap, title=title
+        folder,
+        plan.description(),
+        summary,
+        extra,
+        crops_made,
+        log,
+        anchor=reference,
+        min_overlap=min_overlap,
+        title=title,
+        quiet=quiet,
     )
     if not quiet:
         _print_table(summary, comparisons, reference)
@@ -200,10 +209,9 @@ def _cell(found: Comparison) -> str:
 
 def _print_cost(cost: Cost, whole: float) -> None:
     if cost.codecs:
-        click.echo(
-            f"\nmeasured in {cost.wall:.1f} s with {cost.processes} processes: codecs {cost.codecs:.1f} s, metrics "
-            f"{cost.metrics:.1f} s, overhead {cost.overhead:.1%}; all with report {whole:.1f} s"
-        )
+        by = f"by {cost.processes} processes, overhead {cost.overhead:.1%}" if cost.processes else "on a cluster"
+        parts = f"codecs {cost.codecs:.1f} s, metrics {cost.metrics:.1f} s"
+        click.echo(f"\nmeasured in {cost.wall:.1f} s {by}: {parts}; all with report {whole:.1f} s")
 
 
 def _tell(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +59,7 @@ class Plan:
         }
         return {
             "vqc": __version__,
-            "command": " ".join(sys.argv[1:]),
+            "command": shlex.join(sys.argv[1:]),
             "metrics": [metric.name for metric in self.metrics],
             "codecs": codecs,
             "threads": self.threads,
@@ -75,7 +76,8 @@ class Plan:
 
 @dataclass
 class Cost:
-    """Where the time of a run went, in seconds; those of codecs and metrics are summed over the processes."""
+    """Where the time of a run went, in seconds; those of codecs and metrics are summed over the processes, whose number on a
+    cluster is not known and 0."""
 
     wall: float = 0.0
     codecs: float = 0.0
@@ -111,10 +113,11 @@ def measure(plan: Plan, log: RowLog, summary: Summary, tell: Callable[[str], Non
     failures: Counter[str] = Counter()
     succeeded: set[str] = set()
     todo = (point for point in _missing(plan, summary) if point.codec in succeeded or failures[point.codec] < _GIVE_UP)
-    cost = Cost(processes=min(plan.workers, max(1, total - done)))
+    workers = min(plan.workers, max(1, total - done))
+    cost = Cost(processes=workers if plan.cluster is None else 0)
     start = perf_counter()
     with tqdm(total=total, initial=done, unit="point", disable=quiet or None, file=sys.stderr, smoothing=0.05) as bar:
-        for outcome in execute(work, todo, cost.processes, plan.cluster):
+        for outcome in execute(work, todo, workers, plan.cluster):
             row = _row(outcome)
             log.append(row)
             summary.add(row)

@@ -48,7 +48,8 @@ def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float | None:
 def ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float | None:
     """SSIMULACRA 2 (libjxl, version 2.1): sRGB taken to linear light and then to XYB with B - Y for B, six scales halved in
     linear light, structure and edge maps averaged in the 1- and 4-norm; 100 is equal, 90 hard to tell apart, 30 poor; below
-    zero possible. None for pictures with a side below 8, which the definition leaves out.
+    zero possible. Blurred at the borders as the package `ssimulacra2` does it, mirrored along one axis and black along the
+    other. None for pictures with a side below 8, which the definition leaves out.
     """
     from ssimulacra2 import compute_ssimulacra2
 

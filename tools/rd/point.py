@@ -12,9 +12,9 @@ import torch
 
 from vqc.batch import Job, Outcome
 from vqc.image_files import read_image
+from vqc.places import readable
 
 from .codecs import Codec, Setting
-from vqc.places import readable
 from .memory import peak_memory
 from .metrics import METRICS
 

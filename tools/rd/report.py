@@ -10,6 +10,8 @@ from dataclasses import asdict, replace
 from importlib.resources import files
 from typing import Any
 
+from tqdm import tqdm
+
 from . import plots, tables
 from .crops import Crop, Detail
 from .files import OutputFolder
@@ -31,6 +33,7 @@ def write_report(
     anchor: str,
     min_overlap: float,
     title: str,
+    quiet: bool = False,
 ) -> list[Comparison]:
     """Write everything but the rows themselves into the folder and return the comparisons, single files left out.
 
@@ -39,7 +42,7 @@ def write_report(
     labels = list(summary.settings)
     versions = {label: codec["version"] for label, codec in run["codecs"].items()}
     averages = summary.averages(versions)
-    comparisons = _compare(folder, summary, averages, published, min_overlap)
+    comparisons = _compare(folder, summary, averages, published, min_overlap, quiet)
     times = {
         results.name: tuple(summary.seconds_per_megapixel(results.name, key) for key in ("encoding_time", "decoding_time"))
         for results in averages
@@ -70,13 +73,19 @@ def write_report(
 
 
 def _compare(
-    folder: OutputFolder, summary: Summary, averages: Sequence[Results], published: Sequence[Results], min_overlap: float
+    folder: OutputFolder,
+    summary: Summary,
+    averages: Sequence[Results],
+    published: Sequence[Results],
+    min_overlap: float,
+    quiet: bool,
 ) -> list[Comparison]:
     """The comparisons without their single files, which go to bd_files.csv one comparison at a time: there may be millions."""
     kept = []
 
     def rows() -> Iterator[Row]:
-        for comparison in compare(summary, averages, published, min_overlap):
+        found = compare(summary, averages, published, min_overlap)
+        for comparison in tqdm(found, "comparing", unit="pair", disable=quiet or None, leave=False):
             yield from tables.file_rows(comparison)
             kept.append(replace(comparison, files={}))
 

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,8 @@ def points_of(path: Path, codec: str) -> list[tuple[float, float]]:
 def check_agreement(folder: Path, out: Path) -> dict[tuple[str, str], float]:
     """Every BD-rate, per file and mean, that `vqc rd` gives on a folder is within 1 % of rate of the recomputed one."""
     specs = [f"{name}:ladder={'/'.join(map(str, ladder))}:label={name}" for name, ladder in LADDERS.items()]
-    arguments = [str(folder), "--codecs", ",".join(specs), "--metrics", "psnr", "--crops", "0", "--quiet", "--published", "none"]
-    done = CliRunner().invoke(rd, [*arguments, "--out", str(out)])
+    arguments = [str(folder), "--codecs", ",".join(specs), "--metrics", "psnr", "--crops", "0", "--published", "none"]
+    done = CliRunner().invoke(rd, [*arguments, "--quiet", "--out", str(out)])
     assert done.exit_code == 0, done.output
     files = sorted(path for path in folder.iterdir() if path.is_file())
     points = {(codec, path): points_of(path, codec) for codec in LADDERS for path in files}
@@ -126,7 +127,7 @@ def test_reversing_is_the_same_as_exchanging_anchor_and_test(points, factor):
 def test_a_curve_rises_strictly_and_counts_what_it_dropped(points):
     found = curve([r for r, _ in points], [q for _, q in points])
     for values in (found.rate, found.quality):
-        assert all(a < b for a, b in zip(values, values[1:]))
+        assert all(a < b for a, b in pairwise(values))
     assert len(found.rate) + found.dropped == len(points)
 
 

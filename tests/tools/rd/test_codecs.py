@@ -11,13 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
+import vqc
+from vqc.models import weights
 from vqc.tools.compressai_shim import CompressaiMissing, import_compressai
 from vqc.tools.rd.codecs import CODECS, CodecUnavailable, make_codec, make_codecs
 from vqc.tools.rd.metrics import psnr
 
 CONVERT = f"{sys.executable} -c "
-ENCODER = CONVERT + "'import sys; from PIL import Image; Image.open(sys.argv[1]).save(sys.argv[2], \"WEBP\", quality=int(sys.argv[3]))'"
-DECODER = CONVERT + "'import sys; from PIL import Image; Image.open(sys.argv[1]).save(sys.argv[2])'"
+HEAD = CONVERT + "'import sys; from PIL import Image; Image.open(sys.argv[1])"
+ENCODER = HEAD + ".save(sys.argv[2], \"WEBP\", quality=int(sys.argv[3]))'"
+DECODER = HEAD + ".save(sys.argv[2])'"
 PROGRAMS = {"mine": (f"{ENCODER} {{source}} {{coded}} {{quality}}", f"{DECODER} {{coded}} {{decoded}}")}
 NAMES = [name for name in CODECS if name != "zoo"] + ["mine"]
 
@@ -78,6 +81,25 @@ def test_jpeg_is_what_pillow_writes(picture):
     assert make_codec("jpeg", {}).encode(picture, 55) == file.getvalue()
 
 
+def test_jpeg2000_has_its_colour_transform(picture):
+    data = codec_here("jpeg2000").encode(picture, 33)
+    # ISO/IEC 15444-1, A.6.1: marker COD, length, style, progression order, layers, then the multiple component transformation.
+    marker = data.index(b"\xff\x52")
+    assert data[marker + 8] == 1
+
+
+def test_vqc_with_its_model_named_is_vqc(picture):
+    named = codec_here(f"vqc:model={weights.IMAGE_MODEL}")
+    data = named.encode(picture, 42.5)
+    assert data == make_codec("vqc", {}).encode(picture, 42.5) == vqc.encode(picture, quality=42.5, device="cpu")
+    assert named.version() == make_codec("vqc", {}).version()
+
+
+def test_a_model_that_is_not_installed_is_unavailable():
+    with pytest.raises(CodecUnavailable, match="nonesuch"):
+        make_codec("vqc:model=nonesuch", {}).version()
+
+
 def test_options_of_a_spec_reach_the_codec():
     codec = make_codec("jpeg:subsampling=4:4:4:progressive=1:ladder=10/50.5/x:label=JPEG 4:4:4", {}, threads=3)
     assert (codec.subsampling, codec.progressive, codec.ladder) == ("4:4:4", True, (10, 50.5, "x"))
@@ -87,7 +109,13 @@ def test_options_of_a_spec_reach_the_codec():
 
 @pytest.mark.parametrize(
     ("spec", "word"),
-    [("gif", "gif"), ("jpeg:speed=3", "speed"), ("avif:speed=fast", "speed"), ("jpeg:optimize=yes", "optimize"), ("jpeg:threads=2", "threads")],
+    [
+        ("gif", "gif"),
+        ("jpeg:speed=3", "speed"),
+        ("avif:speed=fast", "speed"),
+        ("jpeg:optimize=yes", "optimize"),
+        ("jpeg:threads=2", "threads"),
+    ],
 )
 def test_a_wrong_spec_is_named(spec, word):
     with pytest.raises(ValueError, match=word):

@@ -80,7 +80,8 @@ def test_files_with_markup_in_their_names_do_not_break_the_page(draw, tmp_path):
 
 def test_a_failing_file_is_reported_and_the_rest_goes_on(folder, tmp_path):
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnonsense")
-    output = run(folder, "--codecs", "jpeg", "--metrics", "psnr", "--points", "4", "--crops", "0", "--out", tmp_path / "r", code=1)
+    arguments = ["--codecs", "jpeg", "--metrics", "psnr", "--points", "4", "--crops", "0", "--out", tmp_path / "r"]
+    output = run(folder, *arguments, code=1)
     assert "broken.png" in output
     document = json.loads((tmp_path / "r" / "results.json").read_text())
     assert document["files_averaged"] == 4
@@ -88,7 +89,8 @@ def test_a_failing_file_is_reported_and_the_rest_goes_on(folder, tmp_path):
 
 
 def test_a_codec_that_fails_or_is_not_there_is_reported_and_the_rest_goes_on(folder, tmp_path):
-    bad = ("--program", "bad", f"{sys.executable} -c 'raise SystemExit(3)'", "true", "--program", "gone", "no-such-program", "true")
+    bad = ["--program", "bad", f"{sys.executable} -c 'raise SystemExit(3)'", "true"]
+    bad += ["--program", "gone", "no-such-program", "true"]
     arguments = ["--codecs", "jpeg,bad,gone", "--metrics", "psnr", "--points", "4", "--crops", "1", "--out", tmp_path / "r"]
     output = run(folder, *bad, *arguments, code=1)
     assert "ended with 3" in output and "no-such-program not found" in output
@@ -100,7 +102,7 @@ def test_a_codec_that_fails_or_is_not_there_is_reported_and_the_rest_goes_on(fol
 
 def test_a_run_that_is_killed_continues_without_losing_or_redoing_a_row(folder, tmp_path):
     out = tmp_path / "report"
-    arguments = [str(folder), "--codecs", "jpeg,webp,avif", "--metrics", "psnr", "--points", "6", "--crops", "0", "--out", str(out)]
+    arguments = [str(folder), "--codecs", "jpeg,webp,avif", "--metrics", "psnr", "--crops", "0", "--out", str(out)]
     program = [sys.executable, "-c", "import sys; from vqc.tools.rd.command import rd; rd(sys.argv[1:])", *arguments, "-j", "1"]
     process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -128,8 +130,8 @@ def test_results_are_not_overwritten_unless_told(report, folder):
 
 
 def test_curves_of_other_tools_stand_beside_the_measured(folder, tmp_path):
-    curve = {"name": "other tool", "description": "", "results": {"bpp": [0.2, 0.6, 1.2, 2.5, 4], "psnr-rgb": [24, 28, 32, 36, 42]}}
-    (tmp_path / "other.json").write_text(json.dumps(curve))
+    lists = {"bpp": [0.2, 0.6, 1.2, 2.5, 4], "psnr-rgb": [24, 28, 32, 36, 42]}
+    (tmp_path / "other.json").write_text(json.dumps({"name": "other tool", "description": "", "results": lists}))
     extra = ["--curves", tmp_path / "other.json", "--crops", "0", "--out", tmp_path / "r"]
     output = run(folder, "--codecs", "jpeg", "--metrics", "psnr", *extra)
     assert re.search(r"other tool .*averaged curves", output)

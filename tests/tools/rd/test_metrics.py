@@ -78,7 +78,7 @@ def test_ms_ssim_in_decibel():
 
 
 def plain_ssimulacra2(one: np.ndarray, other: np.ndarray) -> float:
-    """From the description of SSIMULACRA 2.1, one plane at a time; the trained weights are numbers, and those of the package."""
+    """From the description of SSIMULACRA 2.1, one plane at a time; the trained weights are those of the package."""
     from ssimulacra2.ssimulacra2 import weights
 
     def linear(image):
@@ -90,9 +90,9 @@ def plain_ssimulacra2(one: np.ndarray, other: np.ndarray) -> float:
     mixing[2, 2] = 1 - mixing[2].sum()
 
     def planes(light):
-        l, m, s = np.moveaxis(np.cbrt(light @ mixing.T + bias) - np.cbrt(bias), 2, 0)
-        x, y = (l - m) / 2, (l + m) / 2
-        return 14 * x + 0.42, y + 0.01, s - y + 0.55
+        long, middle, short = np.moveaxis(np.cbrt(light @ mixing.T + bias) - np.cbrt(bias), 2, 0)
+        x, y = (long - middle) / 2, (long + middle) / 2
+        return 14 * x + 0.42, y + 0.01, short - y + 0.55
 
     def blurred(plane):
         # Along columns of the file there is darkness outside the picture; along rows, its mirror image: the package's borders.

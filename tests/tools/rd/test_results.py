@@ -41,10 +41,18 @@ def test_what_is_written_is_read_again():
 @pytest.mark.parametrize(
     "document",
     [
-        5, [5], {}, {"results": []}, {"results": {"psnr-rgb": [1]}}, {"results": {"bpp": [1]}}, {"results": {"bpp": [1], "psnr-rgb": [1, 2]}},
-        {"results": {"bpp": ["1"], "psnr-rgb": [1]}}, {"results": {"bpp": [True], "psnr-rgb": [1]}}, {"results": {"bpp": [1], "ms-ssim-rgb": [12.5]}},
+        5,
+        [5],
+        {},
+        {"results": []},
+        {"results": {"psnr-rgb": [1]}},
+        {"results": {"bpp": [1]}},
+        {"results": {"bpp": [1], "psnr-rgb": [1, 2]}},
+        {"results": {"bpp": ["1"], "psnr-rgb": [1]}},
+        {"results": {"bpp": [True], "psnr-rgb": [1]}},
+        {"results": {"bpp": [1], "ms-ssim-rgb": [12.5]}},
     ],
-)  # fmt: skip
+)
 def test_anything_else_is_refused_naming_the_file(document):
     with pytest.raises(ValueError, match=r"file\.json"):
         read(document)
@@ -58,9 +66,10 @@ def test_any_bytes_are_results_or_a_value_error(data):
         assert "file.json" in str(error)
 
 
+KEYS = st.sampled_from(["results", "bpp", "psnr-rgb", "name"])
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["results", "bpp", "psnr-rgb", "name"]), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=12,
 )
 

@@ -86,6 +86,7 @@ class Jpeg2000(PillowCodec):
             "quality_layers": [setting],
             "irreversible": True,
             "no_jp2": True,
+            "mct": 1,  # Pillow leaves the colour transform out, which doubles the file
             "num_resolutions": resolutions,
         }
 
