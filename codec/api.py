@@ -209,7 +209,10 @@ def inspect(source: Source, *, limits: Limits | None = None) -> Info:
 
 
 def verify(source: Source, *, device: str = "auto", threads: int | None = None, limits: Limits | None = None) -> Report:
-    """Decodes every symbol of a .vqc file and compares all checksums; makes no picture. Raises VqcError when the header is unusable."""
+    """Decodes every symbol of a .vqc file and compares all checksums; makes no picture.
+
+    Raises VqcError only where the header is unusable; everything else is in the report.
+    """
     with _reader(source, limits, True) as reader:
         from .image_decoding import check_segments
 

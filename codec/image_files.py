@@ -221,7 +221,8 @@ def _choose_frame(image: Image.Image, name: str, frame: int | None) -> None:
     count = _frame_count(image)
     if frame is None:
         if count > 1:
-            raise UnreadableInput(name, f"holds {count} frames or pages: choose one with --frame 0 to {count - 1}, or frame= from Python")
+            choice = f"choose one with --frame 0 to {count - 1}, or frame= from Python"
+            raise UnreadableInput(name, f"holds {count} frames or pages: {choice}")
     elif not 0 <= frame < count:
         raise UnreadableInput(name, f"has no frame {frame}, only 0 to {count - 1}")
     elif count > 1:

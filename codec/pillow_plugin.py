@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageFile
 
 import vqc
-from vqc.bitstream.header import SIGNATURE
 from vqc.bitstream.errors import VqcError
+from vqc.bitstream.header import SIGNATURE
 
 from .image_writers import pillow_metadata
 

@@ -111,7 +111,8 @@ class EntropyModel:
         hh, hw = -(-h // 4), -(-w // 4)
         ids = np.broadcast_to(np.arange(SCALE_TABLES, SCALE_TABLES + HYPER_LATENTS, dtype=np.uint8), (hh * hw, HYPER_LATENTS))
         hyper = yield Step(ids, None, None, None)
-        features = self._features(np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(hh, hw, HYPER_LATENTS), sizes.plane, h, w)
+        hyper = np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(hh, hw, HYPER_LATENTS)
+        features = self._features(hyper, sizes.plane, h, w)
 
         known = torch.zeros((1, h, w, LATENTS), dtype=self.dtype, device=self.device)
         tokens = known.view(h * w, LATENTS)
@@ -152,7 +153,7 @@ def _shuffle(tokens: Tensor) -> Tensor:
 
 
 def _scale_index(log2_scale: Tensor) -> Tensor:
-    """log2 of a scale in steps (integers, 1/64) to its table: six tables an octave, table 0 at 0.11 steps (log2 = -204 / 64)."""
+    """log2 of a scale in steps (integers, 1/64) to its table: six an octave, table 0 at 0.11 steps (log2 = -204 / 64)."""
     return ((log2_scale.clamp(-4096, 4096) + 204) * 6 + 32).mul_(2.0**-6).floor_().clamp_(0, SCALE_TABLES - 1)
 
 

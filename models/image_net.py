@@ -236,8 +236,8 @@ class ImageNet(nn.Module):
             part = slice(first, first + group)
             half: Tensor | None = None
             for parity, mask in enumerate((even, 1 - even)):
-                known = torch.cat([t.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT) for t in (*decoded, *([half] if parity else []))]
-                                  or [features[:, :0]], dim=1)
+                seen = [*decoded, half] if parity else decoded
+                known = torch.cat([t.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT) for t in seen] or [features[:, :0]], dim=1)
                 mean, log2_scale = self.contexts[2 * g + parity](features, known.to(features.dtype))
                 mean = mean / step[:, part]
                 residual = scaled[:, part] - mean

@@ -21,7 +21,8 @@ from vqc.pixels import Pixels
 _LETTERS = {
     "V": (17, 17, 17, 17, 10, 10, 4), "Q": (14, 17, 17, 17, 21, 18, 13), "C": (14, 17, 16, 16, 16, 17, 14),
     "B": (30, 17, 17, 30, 17, 17, 30), "O": (14, 17, 17, 17, 17, 17, 14), "A": (14, 17, 17, 31, 17, 17, 17),
-    "T": (31, 4, 4, 4, 4, 4, 4), "S": (15, 16, 16, 14, 1, 1, 30), "2": (14, 17, 1, 2, 4, 8, 31), "5": (31, 16, 30, 1, 1, 17, 14),
+    "T": (31, 4, 4, 4, 4, 4, 4), "S": (15, 16, 16, 14, 1, 1, 30), "2": (14, 17, 1, 2, 4, 8, 31),
+    "5": (31, 16, 30, 1, 1, 17, 14),
     " ": (0, 0, 0, 0, 0, 0, 0),
 }  # fmt: skip
 
@@ -44,7 +45,9 @@ def blend(canvas: np.ndarray, colour: np.ndarray | tuple[float, ...], cover: np.
     canvas += (np.asarray(colour) - canvas) * np.clip(cover, 0, 1)[..., None]
 
 
-def ellipse(y: np.ndarray, x: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], soft: float = 1) -> np.ndarray:
+def ellipse(
+    y: np.ndarray, x: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], soft: float = 1
+) -> np.ndarray:
     """Cover of an ellipse, its edge `soft` pixels wide."""
     distance = np.hypot((y - centre[0]) / radii[0], (x - centre[1]) / radii[1])
     return np.clip((1 - distance) * min(radii) / soft + 0.5, 0, 1)
@@ -157,7 +160,8 @@ def portrait() -> Pixels:
     rng = np.random.default_rng(4)
     height, width = 200, 160
     y, x = grid(height, width)
-    canvas = np.array((0.30, 0.38, 0.36)) + 0.07 * fractal(rng, height, width, 2.2)[..., None] + 0.1 * (1 - y / height)[..., None]
+    texture = fractal(rng, height, width, 2.2)[..., None]
+    canvas = np.array((0.30, 0.38, 0.36)) + 0.07 * texture + 0.1 * (1 - y / height)[..., None]
     blend(canvas, (0.17, 0.11, 0.08), ellipse(y, x, (78, 80), (58, 47), 3))
     knit = 0.06 * np.sin(x * 1.5) * np.sin(y * 1.2)
     blend(canvas, np.array((0.62, 0.22, 0.20)) + knit[..., None], ellipse(y, x, (212, 80), (64, 74), 2))

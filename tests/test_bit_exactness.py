@@ -29,7 +29,7 @@ torch.set_float32_matmul_precision(os.environ.get("PRECISION", "highest"))
 device = os.environ.get("DEVICE", "cpu")
 file, out = sys.argv[1:]
 np.save(out, vqc.decode(file, device=device).pixels)
-print(symbols_digest(open(file, "rb").read(), torch.device(device)))
+print(symbols_digest(open(file, "rb").read(), device))
 """
 
 

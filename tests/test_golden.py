@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import vqc
 from vqc.tools.golden import symbols_digest
 

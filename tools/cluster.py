@@ -72,7 +72,7 @@ def _run_there(work: Work, job: Job, folder: str) -> Outcome:
 
 def _connection(address: str) -> dict[str, Any]:
     if address == LOCAL:
-        return {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        return {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     return {"address": address}
 
 

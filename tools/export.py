@@ -108,7 +108,9 @@ def count_symbols(encoder: ImageEncoder, model: EntropyModel, crops: list[np.nda
     return counts
 
 
-def fit_tables(tables: list[tuple[int, np.ndarray]], counts: list[np.ndarray], prior_weight: float = 300.0) -> dict[str, Tensor]:
+def fit_tables(
+    tables: list[tuple[int, np.ndarray]], counts: list[np.ndarray], prior_weight: float = 300.0
+) -> dict[str, Tensor]:
     """Probabilities from counts plus `prior_weight` symbols of the initial shape, as integer tables with an escape last."""
     low, size, flat = [], [], []
     for i, ((first, p), n) in enumerate(zip(tables, counts)):

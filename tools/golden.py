@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 import vqc
 from vqc.bitstream import VERSION, Reader
 from vqc.image_decoding import decode_latents, load_decoder
@@ -19,11 +20,11 @@ from vqc.image_tiles import Tiling
 QUALITY = {"photo": 40, "drawing": 70, "gradient": 90}
 
 
-def symbols_digest(data: bytes, device: torch.device = torch.device("cpu")) -> str:
+def symbols_digest(data: bytes, device: str = "cpu") -> str:
     """SHA-256 of the quantised latents of all tiles, int64 little-endian in 1/64 steps."""
     reader = Reader(io.BytesIO(data))
     header = reader.header
-    decoder = load_decoder(header, device)
+    decoder = load_decoder(header, torch.device(device))
     tiling = Tiling(header.height, header.width, header.tile)
     digest = hashlib.sha256()
     for segment in reader.segments():

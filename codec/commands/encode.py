@@ -47,7 +47,8 @@ class EncodeFile:
 
         start = perf_counter()
         with open_target(job, self.force) as file:
-            api.encode_to(source_of(job), file, **self.quality, strip=self.strip, frame=self.frame, **self.engine.arguments(self.workers))
+            engine = self.engine.arguments(self.workers)
+            api.encode_to(source_of(job), file, **self.quality, strip=self.strip, frame=self.frame, **engine)
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
@@ -85,7 +86,7 @@ class EncodeFile:
 @click.option(
     "--frame",
     type=click.IntRange(0),
-    help="Which picture to take of a file that holds several (animations, pages), counted from 0.  [default: refuse such files]",
+    help="Which picture of a file that holds several (animations, pages), counted from 0.  [default: refuse such files]",
 )
 @batch_options
 @cluster_option

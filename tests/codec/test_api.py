@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-import vqc
 from PIL import Image
+
+import vqc
 from vqc.bitstream import Limits, Reader, UnsupportedModel, VqcError, Writer
 from vqc.image_decoding import TileDecoder
 from vqc.image_encoding import encode_segments, header_for
@@ -197,7 +198,7 @@ def test_other_weights_are_refused_with_both_names():
     header = dataclasses.replace(header_for(Pixels(picture(16, 16)), 500), weights=b"\x01" * 8)
     file = io.BytesIO()
     Writer(file, header).close()
-    with pytest.raises(UnsupportedModel, match="0101010101010101.*installed"):
+    with pytest.raises(UnsupportedModel, match=r"0101010101010101.*installed"):
         vqc.decode(file.getvalue())
 
 
@@ -205,7 +206,7 @@ def test_an_unknown_model_is_refused_with_both_names():
     header = dataclasses.replace(header_for(Pixels(picture(16, 16)), 500), model="img99")
     file = io.BytesIO()
     Writer(file, header).close()
-    with pytest.raises(UnsupportedModel, match="'img99'.*'img1'"):
+    with pytest.raises(UnsupportedModel, match=r"'img99'.*'img1'"):
         vqc.decode(file.getvalue())
 
 
@@ -264,7 +265,9 @@ def test_decoding_needs_no_encoder_weights(monkeypatch, tmp_path):
     vqc.decode(data)
 
 
-@pytest.mark.parametrize("arguments", [{"quality": 101}, {"quality": -1}, {"bpp": 1, "target_size": 9}, {"device": "abacus"}, {"threads": 0}])
+@pytest.mark.parametrize(
+    "arguments", [{"quality": 101}, {"quality": -1}, {"bpp": 1, "target_size": 9}, {"device": "abacus"}, {"threads": 0}]
+)
 def test_senseless_arguments_are_refused(arguments):
     with pytest.raises(ValueError):
         vqc.encode(picture(16, 16), **arguments)

@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vqc.image_tiles import HALO, PATCH, Tiling, Window
 
 sizes = st.integers(1, 700)
@@ -24,7 +25,9 @@ def test_touching_finds_exactly_the_tiles_that_share_latents(height, width, log2
     tiling = Tiling(height, width, log2_side)
     top = data.draw(st.integers(0, tiling.latents.bottom - 1))
     left = data.draw(st.integers(0, tiling.latents.right - 1))
-    window = Window(top, data.draw(st.integers(top + 1, tiling.latents.bottom)), left, data.draw(st.integers(left + 1, tiling.latents.right)))
+    bottom = data.draw(st.integers(top + 1, tiling.latents.bottom))
+    right = data.draw(st.integers(left + 1, tiling.latents.right))
+    window = Window(top, bottom, left, right)
     expected = [n for n in range(tiling.count) if tiling.window(n).intersection(window) is not None]
     assert tiling.touching(window) == expected
 

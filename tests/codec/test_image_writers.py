@@ -27,7 +27,8 @@ def noise(seed, height, width, channels, alpha=False, dtype=np.uint8, **more):
 
 def camera_exif(orientation):
     exif = Image.Exif()
-    exif[0x010F], exif[0x0112], exif[0x8769] = "Maker", orientation, {0x9003: "2020:01:02 03:04:05", 0x829A: IFDRational(1, 250)}
+    exif[0x010F], exif[0x0112] = "Maker", orientation
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0x829A: IFDRational(1, 250)}
     return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
@@ -149,7 +150,8 @@ def test_exif_that_says_otherwise_is_put_right():
 @pytest.mark.parametrize(
     ("pixels", "mode"),
     [
-        (noise(7, 4, 5, 1), "L"), (noise(7, 4, 5, 1, True), "LA"), (noise(7, 4, 5, 3), "RGB"), (noise(7, 4, 5, 3, True), "RGBA"),
+        (noise(7, 4, 5, 1), "L"), (noise(7, 4, 5, 1, True), "LA"), (noise(7, 4, 5, 3), "RGB"),
+        (noise(7, 4, 5, 3, True), "RGBA"),
         (noise(7, 4, 5, 1, dtype=np.uint16), "I;16"),
     ],
 )  # fmt: skip

@@ -41,7 +41,7 @@ def test_any_failure_leaves_nothing_and_passes_on(tmp_path, fault):
 
 def test_an_existing_file_is_refused_and_left_alone(tmp_path):
     (tmp_path / "out.vqc").write_bytes(b"old")
-    with pytest.raises(FileExistsError, match="out.vqc") as caught:
+    with pytest.raises(FileExistsError, match=r"out\.vqc") as caught:
         put(tmp_path / "out.vqc")
     assert isinstance(caught.value, OutputExists) and caught.value.errno == errno.EEXIST
     assert (tmp_path / "out.vqc").read_bytes() == b"old"
@@ -147,7 +147,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="out.vqc: no space left on the disk"):
+    with pytest.raises(OutputError, match=r"out\.vqc: no space left on the disk"):
         put(tmp_path / "out.vqc")
     with pytest.raises(OutputError, match="no space left"), open_output(tmp_path / "out.vqc"):
         full(0)

@@ -109,6 +109,8 @@ def run(
         measures = metrics_named(metrics.split(","))
         extra = _extra_curves(curves, published, found)
         shown = _shown(crop_files, found, crops)
+        if anchor and anchor not in {*(codec.label for codec in chosen), *(results.name for results in extra)}:
+            raise ValueError(f"--anchor {anchor} is none of the codecs and curves")
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     here = available(chosen, _tell)
@@ -116,9 +118,9 @@ def run(
         raise click.ClickException("none of the codecs is available")
     workers = jobs or max(1, (os.cpu_count() or 1) // threads)
     plan = Plan(found, here, measures, points, threads, workers, cluster)
-    folder, summary = OutputFolder(out), new_summary(plan)
+    folder, summary, description = OutputFolder(out), new_summary(plan), plan.description()
     try:
-        log = open_log(plan, folder, summary, resume=resume, force=force)
+        log = open_log(plan, description, folder, summary, resume=resume, force=force)
     except ResumeError as error:
         raise click.ClickException(str(error)) from error
     cost = measure(plan, log, summary, _tell, quiet=quiet)
@@ -128,7 +130,7 @@ def run(
     reference = anchor or ("jpeg" if "jpeg" in summary.measured() else summary.measured()[0])
     comparisons = write_report(
         folder,
-        plan.description(),
+        description,
         summary,
         extra,
         crops_made,

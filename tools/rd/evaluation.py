@@ -145,11 +145,13 @@ def new_summary(plan: Plan) -> Summary:
     return Summary(plan.settings, plan.metrics)
 
 
-def open_log(plan: Plan, folder: OutputFolder, summary: Summary, *, resume: bool, force: bool) -> RowLog:
+def open_log(
+    plan: Plan, description: Row, folder: OutputFolder, summary: Summary, *, resume: bool, force: bool
+) -> RowLog:
     """The log of the folder, begun or continued. Rows that are there go to the summary, but failures are tried again."""
     log = RowLog(folder)
     wanted = set(plan.files)
-    for row in log.start(plan.description(), resume=resume, force=force):
+    for row in log.start(description, resume=resume, force=force):
         if "error" not in row and row["file"] in wanted:
             summary.add(row)
     return log

@@ -49,13 +49,13 @@ class RowLog:
                 self.folder.remove(name)
             names = []
         self._count = len(names)
-        if not names:
+        if names and not self.folder.remote:
+            _drop_torn_line(self.folder.where(LOCAL))
+        head = next(iter(self.folder.read(names[0]).splitlines()), None) if names else None
+        if head is None:
             self._append_line(json.dumps({"run": run}))
             self.flush()
             return
-        if not self.folder.remote:
-            _drop_torn_line(self.folder.where(LOCAL))
-        head = next(iter(self.folder.read(names[0]).splitlines()), b"{}")
         _compare(json.loads(head).get("run", {}), run)
         yield from self.rows()
 

@@ -33,7 +33,7 @@ def lowest_reaching(codec: Codec, image: np.ndarray, target: float, measure: Cal
     trials = _Trials(codec, image, lambda data: measure(codec.decode(data)))
     low, high = 0, len(codec.settings) - 1
     if trials.value(high) < target:
-        raise TargetOutOfReach(f"{codec.label} reaches {trials.value(high):.4g} at most, at setting {codec.settings[high]}")
+        raise TargetOutOfReach(f"reaches {trials.value(high):.4g} at most, at setting {codec.settings[high]}")
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if trials.value(middle) >= target else (middle + 1, high)
@@ -45,7 +45,7 @@ def largest_within(codec: Codec, image: np.ndarray, size: int) -> Trial:
     trials = _Trials(codec, image, len)
     low, high = 0, len(codec.settings) - 1
     if trials.value(low) > size:
-        raise TargetOutOfReach(f"{codec.label} needs at least {trials.value(low):.0f} bytes, at setting {codec.settings[low]}")
+        raise TargetOutOfReach(f"needs at least {trials.value(low):.0f} bytes, at setting {codec.settings[low]}")
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if trials.value(middle) <= size else (low, middle - 1)

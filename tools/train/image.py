@@ -21,8 +21,8 @@ from PIL import Image
 
 from vqc.models.image_net import ImageNet, lagrangian
 from vqc.models.transform import QUALITY_ROWS
-from vqc.tools.train.restore import load_start
 from vqc.tools.train.images import CropLoader, list_images, load_images
+from vqc.tools.train.restore import load_start
 
 
 @dataclasses.dataclass
@@ -140,7 +140,8 @@ def main(settings: Settings) -> None:
     def measure() -> None:
         live = {k: v.clone() for k, v in net.state_dict().items()}
         net.load_state_dict(average)
-        log("evaluation " + json.dumps({k: [round(x, 4) for x in v] for k, v in evaluate(net, settings.evaluate, device).items()}))
+        result = evaluate(net, settings.evaluate, device)
+        log("evaluation " + json.dumps({k: [round(x, 4) for x in v] for k, v in result.items()}))
         net.load_state_dict(live)
 
     net.train()

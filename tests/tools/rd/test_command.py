@@ -164,6 +164,7 @@ def test_inputs_and_report_by_url(folder, tmp_path):
         (["--metrics", "beauty"], "beauty"),
         (["--crop", "elsewhere.png"], "elsewhere.png"),
         (["--points", "1"], "--points"),
+        (["--anchor", "png"], "--anchor png"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, word, folder, tmp_path):

@@ -108,7 +108,7 @@ def test_find_by_similarity_writes_the_file_it_found(file, tmp_path):
 def test_a_target_out_of_reach_is_one_line_and_exit_code_1(file):
     done = CliRunner().invoke(rd, ["find", file, "--target-psnr", "90", "--codecs", "jpeg"])
     assert done.exit_code == 1
-    assert "jpeg reaches" in done.output and "Traceback" not in done.output
+    assert "jpeg: reaches" in done.output and "Traceback" not in done.output
 
 
 @pytest.mark.parametrize("targets", [[], ["--target-psnr", "30", "--target-bytes", "100"]])

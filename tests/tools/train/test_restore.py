@@ -1,6 +1,7 @@
 """Shipped weights can be trained on: restoring and exporting again gives what was shipped."""
 
 import torch
+
 from vqc.models.image_net import ImageNet
 from vqc.tools.export import export_halves
 from vqc.tools.train.restore import restore
