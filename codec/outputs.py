@@ -160,7 +160,7 @@ def _same(source: str | os.PathLike, path: str) -> bool:
 
 
 def _exists(name: str) -> OutputExists:
-    return OutputExists(errno.EEXIST, "exists already", name)
+    return OutputExists(errno.EEXIST, "exists already (-f overwrites it)", name)
 
 
 def _mode(path: str) -> int | None:

@@ -87,7 +87,7 @@ def run_files(work: Any, jobs: list[Job], workers: int, cluster: str | None) -> 
         if not work.force:
             there = [job for job in jobs if job.target and exists(job.target)]
             for job in there:
-                yield failed(job, OutputExists(errno.EEXIST, "exists already", job.target))
+                yield failed(job, OutputExists(errno.EEXIST, "exists already (-f overwrites it)", job.target))
             left_out = set(there)
             jobs = [job for job in jobs if job not in left_out]
             work = replace(work, force=True)

@@ -192,11 +192,11 @@ def test_options_reach_the_codec(monkeypatch, photo, vqc):
         raise ValueError("seen enough")
 
     monkeypatch.setattr(api, "encode_to", record)
-    vqc("encode", photo, "-q", "33.5", "--strip", "--device", "cpu", "--threads", "3", "--max-pixels", "7000")
+    vqc("encode", photo, "-q", "33.5", "--strip", "--frame", "0", "--device", "cpu", "--threads", "3", "--max-pixels", "7000")
     source, options = seen[0]
     limits = options.pop("limits")
     assert source == str(photo) and limits.pixels == 7000 and limits.side == 2**18
-    assert options == {"quality": 33.5, "strip": True, "device": "cpu", "threads": 3}
+    assert options == {"quality": 33.5, "strip": True, "frame": 0, "device": "cpu", "threads": 3}
 
 
 def test_limits_can_be_set_and_lifted(photo, encoded, vqc, tmp_path):

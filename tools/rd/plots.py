@@ -30,7 +30,8 @@ def curve_plot(metric: Metric, measured: Sequence[Results], published: Sequence[
     for place, results in enumerate(published):
         curve = results.curve(metric)
         if curve is not None and curve.rate:
-            style = {"color": colour(place * 3), "dashes": _DASHES[place % len(_DASHES)], "linewidth": 1.0, "alpha": 0.8}
+            dashes = _DASHES[(place + place // len(COLOURS)) % len(_DASHES)]
+            style = {"color": colour(place * 3), "dashes": dashes, "linewidth": 1.0, "alpha": 0.8}
             axes.plot(curve.rate, curve.quality, label=results.name, **style)
             lines += 1
     if not lines:

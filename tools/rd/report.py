@@ -57,6 +57,9 @@ def write_report(
         "codecs": [results.document() for results in averages],
         "published": [results.document() for results in published],
         "seconds_per_megapixel": {label: dict(zip(("encoding", "decoding"), pair)) for label, pair in times.items()},
+        "peak_memory": {
+            label: {way: summary.peak(label, f"{way}_memory") for way in ("encoding", "decoding")} for label in times
+        },
         "comparisons": [tables.comparison_document(comparison) for comparison in comparisons],
         "failures": summary.failures,
     }
@@ -138,6 +141,7 @@ def page(
         "colours": plots.COLOURS,
         "anchor": anchor,
         "times": document["seconds_per_megapixel"],
+        "memory": document["peak_memory"],
         "comparisons": document["comparisons"],
         "details": [_detail(detail) for detail in details],
     }

@@ -29,7 +29,6 @@ class Summary:
     settings: Mapping[str, Sequence[Setting]]
     metrics: Sequence[Metric]
     failures: list[Row] = field(default_factory=list)
-    pixels: int = 0
     _cells: dict[str, dict[str, dict[Setting, array]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,10 +100,11 @@ class Summary:
         every = sorted(v[times] / v[pixels] * 1e6 for points in self._cells[label].values() for v in points.values())
         return every[len(every) // 2]
 
-    def total(self, key: str) -> float:
-        """Sum of a column over all rows."""
+    def peak(self, label: str, key: str) -> float | None:
+        """Largest value of a column over files and settings; None where it was not measured."""
         index = self.columns.index(key)
-        return sum(v[index] for files in self._cells.values() for points in files.values() for v in points.values())
+        every = (v[index] for points in self._cells[label].values() for v in points.values())
+        return max((value for value in every if not math.isnan(value)), default=None)
 
     def file_curve(self, label: str, file: str, metric: Metric) -> Curve:
         """Curve of a codec on one file."""
