@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from vqc.image_files import read_image
 
 FOLDER = Path(__file__).parent.parent / "samples"

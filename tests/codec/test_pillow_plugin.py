@@ -4,9 +4,10 @@ import io
 
 import numpy as np
 import pytest
+from PIL import Image
+
 import vqc
 import vqc.pillow_plugin
-from PIL import Image
 
 
 def picture(height=40, width=60, channels=3):
