@@ -183,7 +183,9 @@ def test_a_reader_that_went_away_is_said(monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_nothing(tmp_path, number):
     program = (
-        "import sys, time; from vqc.outputs import open_output\n"
+        "import signal, sys, time; from vqc.outputs import open_output\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests run under nohup\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where they run in the background\n"
         "with open_output(sys.argv[1]) as file:\n"
         "    file.write(b'x'); print('ready', flush=True); time.sleep(60)\n"
     )
