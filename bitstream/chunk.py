@@ -61,7 +61,7 @@ class Source:
 
     def __init__(self, file: BinaryIO):
         self._file = file
-        self.seekable = file.seekable()
+        self.seekable = bool(getattr(file, "seekable", bool)())
         self._base = file.tell() if self.seekable else 0
         self.position = 0
         self._ahead = b""
@@ -86,6 +86,8 @@ class Source:
             piece = self._file.read(min(missing, PIECE))
             if not piece:
                 break
+            if isinstance(piece, str):
+                raise TypeError("a .vqc file is read from a binary file, not from a text file")
             pieces.append(piece)
             missing -= len(piece)
         self.position += count - missing

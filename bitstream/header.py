@@ -102,7 +102,8 @@ class ImageHeader:
     model: name of the model, at most 16 characters. weights: first 8 bytes of the SHA-256 of the decoder's weights file.
     profile: numeric profile of the entropy path. width, height: pixels as coded, before the orientation is applied.
     depth: 8 or 16 bits a sample. channels: 1 grey, 3 RGB. alpha: whether there is an alpha plane. orientation: 1 .. 8, as
-    in EXIF. quality: what the encoder was asked for, in tenths, 0 .. 1000. tile: log2 of the side of a tile.
+    in EXIF. quality: what the encoder was asked for, in tenths, 0 .. 1000. tile: log2 of the side of a tile, 5 .. 11:
+    smaller ones are less than synthesis sees around a tile, larger ones take memory that a small file should not.
     """
 
     model: str
@@ -129,7 +130,7 @@ class ImageHeader:
             Choices((8, 16), (1, 3), (False, True), (1, 2, 3, 4, 5, 6, 7, 8), (0, 1)),
         ),
         ("quality", Number(0, 1000)),
-        ("tile", Number(4, 16)),
+        ("tile", Number(5, 11)),
     )
 
     @property

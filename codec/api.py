@@ -149,6 +149,7 @@ def encode_to(
         pixels = read_image(source, frame=frame, limits=limits)
     if strip:
         pixels = pixels.stripped()
+    (limits or Limits()).check("metadata", sum(map(len, pixels.metadata.values())))
     if bpp is not None:
         target_size = max(1, round(bpp * pixels.width * pixels.height / 8))
     torch_device = _prepare(device, threads)
@@ -188,7 +189,7 @@ def inspect(source: Source, *, limits: Limits | None = None) -> Info:
     """Header, metadata and size of a .vqc file, without decoding it. source: path, binary file object or bytes."""
     with _reader(source, limits, False) as reader:
         header = reader.header
-        segments = sum(1 for _ in reader.segments())
+        segments = len(reader.index()) if reader.seekable else sum(1 for _ in reader.segments())
         return Info(
             media="image",
             model=header.model,

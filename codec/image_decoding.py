@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +22,7 @@ from vqc.models import weights
 from vqc.models.image_hyperprior import ImageDecoder
 from vqc.models.transform import LATENTS
 
+from .image_files import unguarded
 from .image_tiles import HALO, PATCH, Tiling, Window
 from .pixels import Pixels
 from .timing import span
@@ -97,7 +99,8 @@ class TileDecoder:
             self.region.top // PATCH, -(-self.region.bottom // PATCH), self.region.left // PATCH, -(-self.region.right // PATCH)
         )
         self.lost: list[Lost] = []
-        self._by_index = self.region != whole and reader.seekable
+        places = [(entry.number, entry.plane) for entry in reader.index()] if reader.seekable else []
+        self._by_index = reader.seekable and (self.region != whole or places != sorted(places))
         self._stream = iter(reader.segments()) if not self._by_index else iter(())
         self._next: Segment | None = None
         self._latents: dict[int, np.ndarray] = {}
@@ -173,14 +176,18 @@ class TileDecoder:
             self._latents[number] = self.decoder.dequantise(latents, window.height, window.width, quality)
 
     def _read_alpha(self, number: int, alpha: np.ndarray) -> None:
-        segment = self._fetch(number, ALPHA)
         window = self.tiling.window(number).scaled(PATCH)
         window = window.intersection(Window(0, self.header.height, 0, self.header.width))
         shared = window.intersection(self.region)
-        if segment is None or shared is None:
+        if shared is None:
+            return
+        segment = self._fetch(number, ALPHA)
+        if number in self._latents:  # where only alpha is lost, the colours shall be seen
+            alpha[shared.slices(self.region)] = np.iinfo(alpha.dtype).max
+        if segment is None:
             return
         try:
-            plane = _unpack_alpha(segment, window, alpha.dtype)
+            plane = _unpack_alpha(segment, window, self.header.depth)
         except Corrupt as error:
             self._fault(number, ALPHA, error)
             return
@@ -214,15 +221,19 @@ class TileDecoder:
         return pixels[part.scaled(PATCH).slices(seen.scaled(PATCH))]
 
 
-def _unpack_alpha(segment: Segment, window: Window, dtype: np.dtype) -> np.ndarray:
-    """The PNG of an alpha segment to (H, W), checked against the window it belongs to before it is decoded."""
+def _unpack_alpha(segment: Segment, window: Window, depth: int) -> np.ndarray:
+    """The PNG of an alpha segment to (H, W) uint8 or uint16, its own header checked before it is decoded."""
+    expected = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", window.width, window.height, depth, 0)
+    if not segment.payload.startswith(expected):
+        raise Corrupt(f"alpha of tile {segment.number} is not a grey PNG of {window.width}x{window.height} and {depth} bits")
     try:
-        with Image.open(io.BytesIO(segment.payload), formats=["PNG"]) as image:
-            if image.size != (window.width, window.height):
-                raise Corrupt(f"alpha of tile {segment.number} is {image.size}, not {(window.width, window.height)}")
-            return np.asarray(image).astype(dtype)
+        with unguarded(), Image.open(io.BytesIO(segment.payload), formats=["PNG"]) as image:
+            plane = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise Corrupt(f"alpha of tile {segment.number}: {error}") from error
+    if plane.shape != (window.height, window.width):
+        raise Corrupt(f"alpha of tile {segment.number} has the shape {plane.shape}")
+    return plane.astype(np.uint16 if depth == 16 else np.uint8)
 
 
 def check_segments(reader: Reader, device: torch.device) -> tuple[int, list[Lost]]:
@@ -246,7 +257,7 @@ def check_segments(reader: Reader, device: torch.device) -> tuple[int, list[Lost
                 decode_latents(decoder, segment, window.height, window.width, header.quality)
             else:
                 whole = Window(0, header.height, 0, header.width)
-                _unpack_alpha(segment, window.scaled(PATCH).intersection(whole), np.dtype(np.uint16))
+                _unpack_alpha(segment, window.scaled(PATCH).intersection(whole), header.depth)
         except VqcError as error:
             lost.append(Lost(*key, error))
     lost += [Lost(n, plane, Corrupt(f"tile {n} of plane {plane} is missing")) for n, plane in sorted(wanted)]

@@ -58,7 +58,7 @@ def read_image(source: Any, *, frame: int | None = None, limits: Limits | None =
     if isinstance(source, np.ndarray):
         return _from_array(source, limits)
     if isinstance(source, Image.Image):
-        with _own_guard(), _readable("image"):
+        with unguarded(), _readable("image"):
             position = source.tell()
             try:
                 return _from_pillow(source, "image", frame, limits)
@@ -72,7 +72,7 @@ def read_image(source: Any, *, frame: int | None = None, limits: Limits | None =
         return _from_file(io.BytesIO(source), "image data", frame, limits)
     if hasattr(source, "read"):
         name = getattr(source, "name", None)
-        if not source.seekable() or source.tell() != 0:  # Pillow reads from the very start
+        if not getattr(source, "seekable", bool)() or source.tell() != 0:  # Pillow reads from the very start
             source = io.BytesIO(source.read())
         return _from_file(source, name if isinstance(name, str) else "image data", frame, limits)
     raise TypeError(f"cannot read a picture from {type(source).__name__}: give a path, file, bytes, Pillow image or array")
@@ -104,7 +104,7 @@ def write_image(
 
 
 def _from_file(file: BinaryIO, name: str, frame: int | None, limits: Limits) -> Pixels:
-    with _own_guard(), _readable(name):
+    with unguarded(), _readable(name):
         if not file.read(1):
             raise UnreadableInput(name, "is empty")
         file.seek(0)
@@ -294,7 +294,7 @@ _guard_saved: int | None = None
 
 
 @contextmanager
-def _own_guard() -> Iterator[None]:
+def unguarded() -> Iterator[None]:
     """Pillow's decompression-bomb guard off, since Limits decide here; back on when the last thread that reads is through."""
     global _guard_users, _guard_saved
     with _guard_lock:

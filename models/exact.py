@@ -11,8 +11,6 @@ The weights are stored already divided by 2^shift: a power of two changes no bit
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,6 +19,11 @@ from torch.nn import functional as F
 ACTIVATION_BITS = 6  # fraction bits of an activation
 LIMIT = 1023  # largest magnitude of an activation
 ACCUMULATOR = 2**24  # float32 holds every integer below
+
+
+def plain_precision(device: torch.device) -> torch.autocast:
+    """Context in which a caller's autocast does not reach: it would round to 8 or 11 bits what has to stay exact."""
+    return torch.autocast(device.type, enabled=False)
 
 
 class ExactLinear:
@@ -45,7 +48,8 @@ class ExactLinear:
         return self
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        out = torch.addmm(self.bias, tokens.reshape(-1, tokens.shape[-1]), self.weight).floor_()
+        with plain_precision(tokens.device):
+            out = torch.addmm(self.bias, tokens.reshape(-1, tokens.shape[-1]), self.weight).floor_()
         if self.low is not None:
             out.clamp_(self.low, self.high)
         return out.view(*tokens.shape[:-1], -1)
@@ -69,7 +73,8 @@ class ExactDepthwise:
 
     def __call__(self, tokens: Tensor) -> Tensor:
         planes = tokens.permute(0, 3, 1, 2)  # channels_last view
-        out = F.conv2d(planes, self.weight, self.bias, padding=1, groups=self.weight.shape[0])
+        with plain_precision(tokens.device):
+            out = F.conv2d(planes, self.weight, self.bias, padding=1, groups=self.weight.shape[0])
         return out.permute(0, 2, 3, 1).floor_().clamp_(-LIMIT, LIMIT)
 
 
@@ -94,12 +99,19 @@ def quantise_layer(weight: Tensor, bias: Tensor, extra_bits: Tensor | int = 0) -
             raise ValueError("weights too large for the integer layers")
 
 
-@functools.lru_cache(maxsize=8)
-def _float32_is_exact(precision: str) -> bool:
-    """Multiplies integers that only true float32 sums exactly (reduced precision modes such as TF32 or bfloat16 do not)."""
-    a = torch.arange(512 * 96, dtype=torch.float64).view(512, 96).remainder(2 * LIMIT - 1) - LIMIT + 1
-    w = (torch.arange(96 * 64, dtype=torch.float64).view(96, 64) * 7).remainder(341) - 170
-    return torch.equal((a.float() @ w.float()).double(), a @ w)
+def float32_is_exact() -> bool:
+    """Sums integers in float32 as the layers do and compares; some precision modes (TF32, bfloat16) fail this.
+
+    Takes a millisecond, and is asked for every tile, since a program can change the mode at any time.
+    """
+    a = torch.arange(128 * 481, dtype=torch.float64).view(128, 481).remainder(2 * LIMIT - 1) - LIMIT + 1
+    w = (torch.arange(481 * 64, dtype=torch.float64).view(481, 64) * 7).remainder(61) - 30
+    planes, kernel = a[:, :256].reshape(1, 64, 16, 32), w[:9].t().reshape(64, 1, 3, 3).contiguous()
+    with plain_precision(torch.device("cpu")):
+        product = torch.addmm(a[0, :64].float(), a.float(), w.float())
+        filtered = F.conv2d(planes.float(), kernel.float(), padding=1, groups=64)
+    expected = F.conv2d(planes, kernel, padding=1, groups=64)
+    return torch.equal(product.double(), a @ w + a[0, :64]) and torch.equal(filtered.double(), expected)
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:
@@ -107,9 +119,7 @@ def exact_dtype(device: torch.device) -> torch.dtype:
 
     CUDA always takes float64: its float32 convolutions may run as TF32 or in Winograd form, and it has float64 to spare.
     """
-    if device.type == "cpu" and _float32_is_exact(torch.get_float32_matmul_precision()):
-        return torch.float32
-    return torch.float64
+    return torch.float32 if device.type == "cpu" and float32_is_exact() else torch.float64
 
 
 EXP2_BITS = 30

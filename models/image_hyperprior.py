@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .exact import LIMIT, ExactDepthwise, ExactLinear, exact_dtype, exp2_fixed
+from .exact import LIMIT, ExactDepthwise, ExactLinear, exact_dtype, exp2_fixed, float32_is_exact, plain_precision
 from .image_net import GROUPS, HYPER_FEATURES, HYPER_LATENTS, HyperEncoder
 from .transform import LATENTS, QUALITY_ROWS, Analysis, Synthesis, interpolate_rows
 
@@ -56,8 +56,9 @@ class StepSizes:
 class EntropyModel:
     """Exact hyper-decoder, six context passes and tables; from the tensors of a decoder weights file."""
 
-    def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        self.device, self.dtype = device, exact_dtype(device)
+    def __init__(self, tensors: dict[str, Tensor], device: torch.device, dtype: torch.dtype | None = None) -> None:
+        self.device, self.dtype = device, dtype or exact_dtype(device)
+        self._tensors = tensors
         self.log2_steps = tensors["log2_steps"].numpy().astype(np.int64)  # (rows, 320), 1/1024
         self.log2_base = tensors["log2_base"].numpy().astype(np.int64)  # (rows,), 1/1024
         self.exp2 = tensors["exp2"].numpy()
@@ -107,6 +108,8 @@ class EntropyModel:
 
         Returns the quantised latents (h * w, 320) int64 in 1/64 of a quantiser step.
         """
+        if self.dtype is torch.float32 and not float32_is_exact():  # the mode was changed since the model was loaded
+            return (yield from EntropyModel(self._tensors, self.device, torch.float64).steps(h, w, quality))
         sizes = self.step_sizes(quality)
         hh, hw = -(-h // 4), -(-w // 4)
         ids = np.broadcast_to(np.arange(SCALE_TABLES, SCALE_TABLES + HYPER_LATENTS, dtype=np.uint8), (hh * hw, HYPER_LATENTS))
@@ -179,7 +182,8 @@ class ImageDecoder:
     def synthesise(self, latents: np.ndarray, quality: int) -> np.ndarray:
         """Latents (320, h, w) float32 to pixels (16 h, 16 w, 3) float32 0..1."""
         tensor = torch.from_numpy(latents)[None].to(self.device).contiguous(memory_format=torch.channels_last)
-        image = self.synthesis(tensor, _row(quality).to(self.device))[0]
+        with plain_precision(self.device):
+            image = self.synthesis(tensor, _row(quality).to(self.device))[0]
         return image.permute(1, 2, 0).clamp(0, 1).contiguous().cpu().numpy()
 
 
@@ -197,12 +201,14 @@ class ImageEncoder:
     def analyse(self, pixels: np.ndarray, quality: int) -> Tensor:
         """Pixels (16 h, 16 w, 3) float32 0..1 to latents (1, 320, h, w) in pixel units."""
         tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device)
-        return self.analysis(tensor, _row(quality).to(self.device))
+        with plain_precision(self.device):
+            return self.analysis(tensor, _row(quality).to(self.device))
 
     @torch.inference_mode()
     def hyper(self, latents: Tensor) -> np.ndarray:
         """Latents (1, 320, h, w) to hyper-latent symbols (ceil(h/4) * ceil(w/4), 64) int32."""
-        hyper = torch.round(self.hyper_encoder(latents)).clamp_(-HYPER_LIMIT, HYPER_LIMIT)
+        with plain_precision(self.device):
+            hyper = torch.round(self.hyper_encoder(latents)).clamp_(-HYPER_LIMIT, HYPER_LIMIT)
         return hyper[0].permute(1, 2, 0).reshape(-1, HYPER_LATENTS).to(torch.int32).cpu().numpy()
 
     def quantise(self, scaled: np.ndarray, step: Step) -> np.ndarray:
@@ -221,10 +227,10 @@ class ImageEncoder:
 
 def _row(quality: int) -> Tensor:
     """Quality 0..1000 to a row (1,) of the quality-dependent tables."""
-    return torch.tensor([quality * (QUALITY_ROWS - 1) / QUALITY_MAX])
+    return torch.tensor([quality * (QUALITY_ROWS - 1) / QUALITY_MAX], dtype=torch.float32)
 
 
 def _load(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, device: torch.device) -> None:
     state = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
     module.load_state_dict(state)
-    module.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
+    module.eval().requires_grad_(False).to(device=device, dtype=torch.float32, memory_format=torch.channels_last)

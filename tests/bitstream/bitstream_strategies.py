@@ -22,7 +22,7 @@ headers = st.builds(
     alpha=st.booleans(),
     orientation=st.integers(1, 8),
     quality=st.integers(0, 1000),
-    tile=st.integers(4, 16),
+    tile=st.integers(5, 11),
 )
 
 segments = st.lists(

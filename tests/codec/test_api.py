@@ -308,3 +308,105 @@ def test_pixels_of_a_whole_file_do_not_depend_on_reading_by_index_or_in_order():
     reader = Reader(io.BytesIO(data))
     in_order = TileDecoder(reader, None, CPU, False).decode().colour
     assert np.array_equal(in_order, vqc.decode(data).pixels)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_caller_s_autocast_changes_nothing(dtype):
+    original = picture(64, 80)
+    plain = vqc.encode(original)
+    with torch.autocast("cpu", dtype=dtype):
+        assert vqc.encode(original) == plain
+        decoded = vqc.decode(plain).pixels
+    assert np.abs(decoded.astype(int) - vqc.decode(plain).pixels).max() <= 1
+
+
+def test_a_caller_s_default_dtype_changes_nothing():
+    from vqc.models import weights
+
+    original = picture(48, 48)
+    plain = vqc.encode(original)
+    torch.set_default_dtype(torch.float64)
+    try:
+        weights._encoder.cache_clear()
+        weights._decoder.cache_clear()
+        assert vqc.encode(original) == plain
+        assert vqc.decode(plain).pixels.shape == (48, 48, 3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def rewritten(data, change):
+    """The file with its list of segments changed."""
+    reader = Reader(io.BytesIO(data))
+    file = io.BytesIO()
+    writer = Writer(file, reader.header)
+    for segment in change(list(reader.segments())):
+        writer.segment(segment)
+    writer.close()
+    return file.getvalue()
+
+
+def test_segments_in_another_order_decode_from_a_file():
+    pixels = picture(130, 130, 4)
+    data = tiled(Pixels(pixels[..., :3], pixels[..., 3]))
+    backwards = rewritten(data, lambda segments: segments[::-1])
+    assert np.array_equal(vqc.decode(backwards).pixels, vqc.decode(data).pixels)
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "alpha",
+    [
+        png(np.zeros((40, 40, 3), np.uint8)),
+        png(np.full((40, 40), 40000, np.uint16)),
+        png(np.zeros((41, 40), np.uint8)),
+        png(np.zeros((40, 40), np.uint8))[:16] + b"\0\0\x75\x30\0\0\x75\x30" + png(np.zeros((40, 40), np.uint8))[24:],
+        png(np.zeros((40, 40), np.uint8))[:50],
+        b"",
+    ],
+    ids=["colour", "16 bit", "other size", "bomb", "cut", "empty"],
+)
+def test_an_alpha_channel_that_is_not_what_it_should_be_is_corrupt(alpha):
+    data = rewritten(
+        vqc.encode(picture(40, 40, 4)),
+        lambda segments: [s if s.plane == 0 else dataclasses.replace(s, payload=alpha) for s in segments],
+    )
+    with pytest.raises(VqcError, match="alpha of tile 0"):
+        vqc.decode(data)
+    assert not vqc.verify(data).ok
+    partial = vqc.decode(data, allow_partial=True)
+    assert partial.damage
+    assert (partial.pixels[..., 3] == 255).all()  # the colours are whole and shall be seen
+
+
+def test_a_region_does_not_mind_damage_elsewhere():
+    pixels = picture(64, 192, 4)
+    data = tiled(Pixels(pixels[..., :3], pixels[..., 3]))
+    damaged = rewritten(
+        data, lambda segments: [dataclasses.replace(s, payload=b"no") if (s.number, s.plane) == (1, 1) else s for s in segments]
+    )
+    assert vqc.decode(damaged, region=(0, 0, 60, 60)).pixels.shape == (60, 60, 4)
+
+
+def test_inspect_tells_of_a_file_with_a_damaged_tile():
+    data = bytearray(tiled(Pixels(picture(128, 128))))
+    entry = Reader(io.BytesIO(bytes(data))).index()[2]
+    data[entry.offset + entry.size // 2] ^= 1
+    assert vqc.inspect(bytes(data)).segments == 4
+
+
+def test_metadata_beyond_the_limit_is_not_written():
+    content = Image.fromarray(picture(16, 16))
+    content.info["xmp"] = b"x" * 5000
+    with pytest.raises(VqcError, match="metadata"):
+        vqc.encode(content, limits=Limits(metadata=4000))
+
+
+def test_text_files_are_refused_in_words():
+    with pytest.raises(TypeError, match="binary"):
+        vqc.decode(io.StringIO("text"))

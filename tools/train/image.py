@@ -29,7 +29,7 @@ from vqc.tools.train.restore import load_start
 class Settings:
     """Everything that decides a run; saved in the checkpoint and in the card of the weights."""
 
-    data: str = "../shared/data/images/train"
+    data: str = ""  # folder of photographs, searched with its subfolders
     run: str = "runs/image"  # checkpoints and log
     start: str = ""  # weights to start from when the run folder holds no checkpoint: see restore.load_start
     minutes: float = 60.0  # wall-clock budget of the whole schedule, over all restarts
@@ -84,6 +84,8 @@ def main(settings: Settings) -> None:
     """Runs the whole schedule; returns when the budget is spent or on SIGTERM / SIGINT, after saving."""
     name = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
+    if not settings.data:
+        raise SystemExit("--data FOLDER is needed: photographs to train on")
     run = Path(settings.run)
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "checkpoint.pt"
