@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -119,6 +120,8 @@ def _from_pillow(image: Image.Image, name: str, frame: int | None, limits: Limit
     file = getattr(image, "fp", None) if getattr(image, "tile", None) else None
     if file is None:
         _refuse_cut(image, name)
+    if image.format == "PNG" and file is not None and not image.info.get("icc_profile"):
+        _warn_of_colours(image, file, name)
     depth = deep_images.lost_depth(image, file) if file is not None else 8
     inverted = image.format == "TIFF" and image.tag_v2.get(262) == 0
     before = exif_of(image)[1] if image.format == "TIFF" else 1
@@ -132,6 +135,19 @@ def _from_pillow(image: Image.Image, name: str, frame: int | None, limits: Limit
         colour, alpha, metadata["icc"] = _samples(image, name, metadata["icc"], inverted)
     kept = {kind: _as_bytes(block) for kind, block in metadata.items() if block}
     return Pixels(np.ascontiguousarray(colour), None if alpha is None else np.ascontiguousarray(alpha), kept, orientation)
+
+
+def _warn_of_colours(image: Image.Image, file: BinaryIO, name: str) -> None:
+    """Warns of a PNG whose colours are told by other chunks than an ICC profile: those are not kept."""
+    position = file.tell()
+    file.seek(0)
+    head = file.read(1024)
+    file.seek(position)
+    gamma = image.info.get("gamma")
+    if b"cICP" in head:
+        warnings.warn(f"{name}: the colour space in its cICP chunk is not kept", stacklevel=2)
+    elif gamma and abs(gamma - 1 / 2.2) > 0.01 and "srgb" not in image.info:
+        warnings.warn(f"{name}: its gamma of {gamma:g} is not kept", stacklevel=2)
 
 
 def _refuse_cut(image: Image.Image, name: str) -> None:

@@ -386,3 +386,16 @@ def test_damaged_bytes_give_a_picture_or_a_named_error(format, seed):
 def test_arbitrary_bytes_give_a_named_error(data):
     with pytest.raises((UnreadableInput, LimitExceeded)):
         read_image(data, limits=Limits(pixels=2**16))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "body", "told"),
+    [(b"cICP", b"\x09\x10\x00\x01", "cICP"), (b"gAMA", (100000).to_bytes(4, "big"), "gamma of 1")],
+)
+def test_colour_chunks_that_are_not_kept_are_told(chunk, body, told):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    data = file.getvalue()
+    extra = len(body).to_bytes(4, "big") + chunk + body + zlib.crc32(chunk + body).to_bytes(4, "big")
+    with pytest.warns(UserWarning, match=told):
+        read_image(data[:33] + extra + data[33:])
