@@ -276,5 +276,7 @@ def _leave(signum: int, frame: object) -> None:
     if not _at_work:
         # Nothing to remove, and the pool's own code swallows SystemExit: the worker would live on, and the pool wait for it.
         os._exit(128 + signum)
+    # A pool that lost one worker terminates the others, again: a second exit would cut short the cleaning up of the first.
+    signal.signal(signum, signal.SIG_IGN)
     # Raised in the middle of the job, so that its context managers remove the temporary file.
     sys.exit(128 + signum)

@@ -211,4 +211,5 @@ def _termination_as_exit() -> Iterator[None]:
 
 
 def _exit(number: int, frame: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one would cut short the removal of the file
     raise SystemExit(128 + number)

@@ -154,3 +154,37 @@ def test_interrupt_stops_the_workers_and_leaves_no_partial_file(tmp_path, stop):
         assert process.wait(timeout=20) == (130 if stop == signal.SIGINT else 143)
     left = {path.name for path in tmp_path.iterdir()} - {"slow.py"}
     assert len(left) == 2 and all(name.endswith(".started") for name in left), left
+
+
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [
+        ("batch._prepare_worker(); batch._attempt_in_worker(work, batch.Job('in', sys.argv[1]))", 1),
+        ("work(batch.Job('in', sys.argv[1]))", 143),
+    ],
+    ids=["worker", "alone"],
+)
+def test_a_second_termination_does_not_cut_short_the_removal(tmp_path, run, code):
+    """A process pool that lost one worker to SIGTERM sends SIGTERM to the others once more."""
+    script = tmp_path / "twice.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os, signal, sys
+        from vqc import batch, outputs
+
+        def unlink(path, remove=os.unlink):
+            os.kill(os.getpid(), signal.SIGTERM)
+            remove(path)
+
+        def work(job):
+            os.unlink = unlink
+            with outputs.open_output(job.target) as file:
+                file.write(b"half")
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        """)
+        + run
+    )
+    result = subprocess.run([sys.executable, str(script), str(tmp_path / "out")], timeout=60)
+    assert result.returncode == code
+    assert {path.name for path in tmp_path.iterdir()} == {"twice.py"}
