@@ -1,236 +1,50 @@
-"""The image model as it codes: exact entropy networks, quantiser and floating point transforms.
+"""The image model as it codes: the transforms in floating point around the exact entropy model.
 
-`EntropyModel.steps` is one generator for both directions: it yields what the coder needs for the next symbols and is sent
-the symbols, read from a file or just quantised, so encoder and decoder cannot disagree. All its arithmetic is on integers
-(see exact.py); floating point enters only before quantisation and after dequantisation.
-
-Shapes: pixels (H, W, 3) float32 0..1; latents (320, h, w) with h = H / 16; tokens (1, h, w, C).
+Shapes: pixels (H, W, 3) float32 0..1; latents (320, h, w) with h = H / 16, in pixel units.
 """
 
 from __future__ import annotations
-
-from collections.abc import Generator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .exact import LIMIT, ExactDepthwise, ExactLinear, exact_dtype, exp2_fixed, float32_is_exact, plain_precision
-from .image_net import GROUPS, HYPER_FEATURES, HYPER_LATENTS, HyperEncoder
-from .transform import LATENTS, QUALITY_ROWS, Analysis, Synthesis, interpolate_rows
+from .entropy_model import LatentDecoder, LatentEncoder, load_module, quality_row
+from .exact import plain_precision
+from .transform import Analysis, Synthesis
 
 PATCH = 16  # pixels per latent, each way
 HALO = 2  # latents around a tile that its synthesis sees; pixels: 32
-QUALITY_MAX = 1000  # quality counts tenths
-SCALE_TABLES = 64  # table ids 0..63: scales; 64..127: channels of the hyper-latents
-SYMBOL_LIMIT = 32767
-HYPER_LIMIT = 15  # so that 64 * hyper-latent fits an activation
-MEAN_BITS = 6  # means count 1/64 of a quantiser step
-OUTPUT_BITS = 6  # fraction bits of a predicted mean beyond those of an activation
 
 
-@dataclass(frozen=True)
-class Step:
-    """What the coder needs for one array of symbols: table ids and means, (n, channels), and where the symbols belong.
-
-    `positions` are indices of latents in raster order, `channels` the slice of latents; both None for the hyper-latents.
-    """
-
-    table_ids: np.ndarray
-    means: np.ndarray | None
-    positions: np.ndarray | None
-    channels: slice | None
-
-
-@dataclass(frozen=True)
-class StepSizes:
-    """Quantiser steps of one quality: (320,) each; see `EntropyModel.step_sizes`."""
-
-    log2: np.ndarray  # int64, 1/64
-    fixed: np.ndarray  # int64, 2^-16 pixel units
-    inverse: np.ndarray  # int64, 2^-12 steps per pixel unit
-    plane: int  # log2 of the base step, 1/64
-
-
-class EntropyModel:
-    """Exact hyper-decoder, six context passes and tables; from the tensors of a decoder weights file."""
-
-    def __init__(self, tensors: dict[str, Tensor], device: torch.device, dtype: torch.dtype | None = None) -> None:
-        self.device, self.dtype = device, dtype or exact_dtype(device)
-        self._tensors = tensors
-        self.log2_steps = tensors["log2_steps"].numpy().astype(np.int64)  # (rows, 320), 1/1024
-        self.log2_base = tensors["log2_base"].numpy().astype(np.int64)  # (rows,), 1/1024
-        self.exp2 = tensors["exp2"].numpy()
-        self.hyper_layers = [self._layer(tensors, f"hyper.{i}") for i in range(5)]
-        self.contexts = [[self._layer(tensors, f"context.{k}.{i}") for i in range(4)] for k in range(2 * len(GROUPS))]
-
-    def _layer(self, tensors: dict[str, Tensor], name: str) -> ExactLinear | ExactDepthwise:
-        weight, bias, shift = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
-        if weight.dim() == 3:
-            return ExactDepthwise(weight, bias, shift).to(self.device, self.dtype)
-        clip = (None, None) if name.startswith("context") and name.endswith("3") else (0, LIMIT)
-        return ExactLinear(weight, bias, shift, *clip).to(self.device, self.dtype)
-
-    def step_sizes(self, quality: int) -> StepSizes:
-        """Quantiser steps of a quality 0..1000 by interpolating the logarithms, all in integers."""
-        if not 0 <= quality <= QUALITY_MAX:
-            raise ValueError(f"quality {quality / 10} is outside 0..100")
-        per_row = QUALITY_MAX // (QUALITY_ROWS - 1)
-        low = min(quality // per_row, QUALITY_ROWS - 2)
-        high_weight = quality - low * per_row
-
-        def between(table: np.ndarray) -> np.ndarray:
-            return (table[low] * (per_row - high_weight) + table[low + 1] * high_weight + per_row // 2) // per_row
-
-        log2 = between(self.log2_steps)
-        return StepSizes(
-            log2=(log2 + 8) >> 4,
-            fixed=exp2_fixed(log2, self.exp2, 16),
-            inverse=exp2_fixed(-log2, self.exp2, 12),
-            plane=int((between(self.log2_base) + 8) >> 4),
-        )
-
-    def _features(self, hyper: np.ndarray, plane: int, h: int, w: int) -> Tensor:
-        """Hyper-latents (hh, hw, 64) integers to context features (1, h, w, 161), the step plane last."""
-        tokens = torch.full((1, *hyper.shape[:2], HYPER_LATENTS + 1), plane, dtype=self.dtype, device=self.device)
-        tokens[..., :HYPER_LATENTS] = torch.from_numpy(hyper).to(self.device, self.dtype) * 64
-        expand0, spatial0, expand1, spatial1, mix = self.hyper_layers
-        for expand, spatial in ((expand0, spatial0), (expand1, spatial1)):
-            tokens = spatial(_shuffle(expand(tokens)))
-        features = torch.full((1, h, w, HYPER_FEATURES + 1), plane, dtype=self.dtype, device=self.device)
-        features[..., :HYPER_FEATURES] = mix(tokens[:, :h, :w])
-        return features
-
-    @torch.inference_mode()
-    def steps(self, h: int, w: int, quality: int) -> Generator[Step, np.ndarray, np.ndarray]:
-        """Yields a `Step`, is sent its symbols (int32, same shape), for all symbols of a tile of h x w latents.
-
-        Returns the quantised latents (h * w, 320) int64 in 1/64 of a quantiser step.
-        """
-        if self.dtype is torch.float32 and not float32_is_exact():  # the mode was changed since the model was loaded
-            return (yield from EntropyModel(self._tensors, self.device, torch.float64).steps(h, w, quality))
-        sizes = self.step_sizes(quality)
-        hh, hw = -(-h // 4), -(-w // 4)
-        ids = np.broadcast_to(np.arange(SCALE_TABLES, SCALE_TABLES + HYPER_LATENTS, dtype=np.uint8), (hh * hw, HYPER_LATENTS))
-        hyper = yield Step(ids, None, None, None)
-        hyper = np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(hh, hw, HYPER_LATENTS)
-        features = self._features(hyper, sizes.plane, h, w)
-
-        known = torch.zeros((1, h, w, LATENTS), dtype=self.dtype, device=self.device)
-        tokens = known.view(h * w, LATENTS)
-        latents = np.empty((h * w, LATENTS), dtype=np.float64)
-        parity = np.add.outer(np.arange(h), np.arange(w)).reshape(-1) % 2
-        positions = [np.flatnonzero(parity == p) for p in (0, 1)]
-        index = [torch.from_numpy(p).to(self.device) for p in positions]
-        first = 0
-        for g, group in enumerate(GROUPS):
-            part = slice(first, first + group)
-            log2 = torch.from_numpy(sizes.log2[part]).to(self.device, self.dtype)
-            inverse = torch.from_numpy(sizes.inverse[part]).to(self.device, torch.float64)
-            fixed = torch.from_numpy(sizes.fixed[part]).to(self.device, torch.float64)
-            for p in (0, 1):
-                if len(positions[p]) == 0:  # a single latent has no odd position
-                    continue
-                mix, spatial, widen, out = self.contexts[2 * g + p]
-                context = torch.cat([features, known[..., : first + group * p]], dim=-1)
-                hidden = spatial(mix(context)).view(h * w, -1)[index[p]]
-                predicted = out(widen(hidden))
-                table_ids = _scale_index(predicted[:, group:] - log2).to(torch.uint8).cpu().numpy()
-                # 2^-12 pixel units * 2^-12 steps per unit, to 2^-6 steps
-                mean = (predicted[:, :group].double() * inverse * 2.0**-18 + 0.5).floor_()
-                mean.clamp_(-SYMBOL_LIMIT * 64, SYMBOL_LIMIT * 64)
-                symbols = yield Step(table_ids, mean.cpu().numpy(), positions[p], part)
-                value = torch.from_numpy(symbols).to(self.device).double() * 64 + mean
-                latents[positions[p], part] = value.cpu().numpy()
-                # 2^-6 steps * 2^-16 pixel units per step, to 1/64 pixel units
-                tokens[index[p], part] = (value * fixed * 2.0**-16 + 0.5).floor_().clamp_(-LIMIT, LIMIT).to(self.dtype)
-            first += group
-        return latents
-
-
-def _shuffle(tokens: Tensor) -> Tensor:
-    """Depth to space, as `torch.nn.PixelShuffle(2)`: (1, h, w, 4c) to (1, 2h, 2w, c)."""
-    _, h, w, c = tokens.shape
-    return tokens.view(1, h, w, c // 4, 2, 2).permute(0, 1, 4, 2, 5, 3).reshape(1, 2 * h, 2 * w, c // 4)
-
-
-def _scale_index(log2_scale: Tensor) -> Tensor:
-    """log2 of a scale in steps (integers, 1/64) to its table: six an octave, table 0 at 0.11 steps (log2 = -204 / 64)."""
-    return ((log2_scale.clamp(-4096, 4096) + 204) * 6 + 32).mul_(2.0**-6).floor_().clamp_(0, SCALE_TABLES - 1)
-
-
-class ImageDecoder:
+class ImageDecoder(LatentDecoder):
     """Decoder half: entropy model and synthesis. Thread-safe: no state changes after construction."""
 
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        self.device = device
-        self.entropy = EntropyModel(tensors, device)
-        self.tables = tuple(tensors[f"tables.{part}"].numpy() for part in ("low", "size", "counts"))
-        self.log_restore = tensors["log_restore"].float()
+        super().__init__(tensors, device)
         self.synthesis = Synthesis()
-        _load(self.synthesis, tensors, "synthesis.", device)
-
-    def dequantise(self, latents: np.ndarray, h: int, w: int, quality: int) -> np.ndarray:
-        """Latents (h * w, 320) in 1/64 steps to (320, h, w) float32 in pixel units."""
-        sizes = self.entropy.step_sizes(quality)
-        restore = torch.exp(interpolate_rows(self.log_restore, _row(quality)))[0].numpy()
-        gain = sizes.fixed.astype(np.float64) * 2.0**-22 * restore
-        return np.ascontiguousarray((latents * gain).astype(np.float32).T).reshape(LATENTS, h, w)
+        load_module(self.synthesis, tensors, "synthesis.", device)
 
     @torch.inference_mode()
     def synthesise(self, latents: np.ndarray, quality: int) -> np.ndarray:
         """Latents (320, h, w) float32 to pixels (16 h, 16 w, 3) float32 0..1."""
         tensor = torch.from_numpy(latents)[None].to(self.device).contiguous(memory_format=torch.channels_last)
         with plain_precision(self.device):
-            image = self.synthesis(tensor, _row(quality).to(self.device))[0]
+            image = self.synthesis(tensor, quality_row(quality).to(self.device))[0]
         return image.permute(1, 2, 0).clamp(0, 1).contiguous().cpu().numpy()
 
 
-class ImageEncoder:
+class ImageEncoder(LatentEncoder):
     """Encoder half: analysis, hyper-encoder and quantiser; needs the decoder's entropy model beside it."""
 
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        self.device = device
-        self.analysis, self.hyper_encoder = Analysis(), HyperEncoder()
-        _load(self.analysis, tensors, "analysis.", device)
-        _load(self.hyper_encoder, tensors, "hyper_encoder.", device)
-        self.dead_zone = tensors["dead_zone"].float().numpy()  # (64,): how far below 0.5 a residual is still rounded down
+        super().__init__(tensors, device)
+        self.analysis = Analysis()
+        load_module(self.analysis, tensors, "analysis.", device)
 
     @torch.inference_mode()
     def analyse(self, pixels: np.ndarray, quality: int) -> Tensor:
         """Pixels (16 h, 16 w, 3) float32 0..1 to latents (1, 320, h, w) in pixel units."""
         tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device)
         with plain_precision(self.device):
-            return self.analysis(tensor, _row(quality).to(self.device))
-
-    @torch.inference_mode()
-    def hyper(self, latents: Tensor) -> np.ndarray:
-        """Latents (1, 320, h, w) to hyper-latent symbols (ceil(h/4) * ceil(w/4), 64) int32."""
-        with plain_precision(self.device):
-            hyper = torch.round(self.hyper_encoder(latents)).clamp_(-HYPER_LIMIT, HYPER_LIMIT)
-        return hyper[0].permute(1, 2, 0).reshape(-1, HYPER_LATENTS).to(torch.int32).cpu().numpy()
-
-    def quantise(self, scaled: np.ndarray, step: Step) -> np.ndarray:
-        """Latents (h * w, 320) float32 in steps to the symbols of `step`, with a dead zone that depends on the scale.
-
-        A residual just above a half costs more bits than it saves distortion (rate-distortion optimised rounding, Sullivan
-        1996); the decoder knows nothing of it.
-        """
-        residual = scaled[step.positions, step.channels] - step.means.astype(np.float32) * (1 / 64)
-        magnitude = np.abs(residual)
-        magnitude += (0.5 - self.dead_zone)[step.table_ids]
-        symbols = np.copysign(np.floor(magnitude, out=magnitude), residual)
-        symbols[step.table_ids == 0] = 0  # table 0 is certain and not coded
-        return np.clip(symbols, -SYMBOL_LIMIT, SYMBOL_LIMIT).astype(np.int32)
-
-
-def _row(quality: int) -> Tensor:
-    """Quality 0..1000 to a row (1,) of the quality-dependent tables."""
-    return torch.tensor([quality * (QUALITY_ROWS - 1) / QUALITY_MAX], dtype=torch.float32)
-
-
-def _load(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, device: torch.device) -> None:
-    state = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
-    module.load_state_dict(state)
-    module.eval().requires_grad_(False).to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
+            return self.analysis(tensor, quality_row(quality).to(self.device))

@@ -18,16 +18,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vqc.models.entropy_model import HYPER_LIMIT, OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel
 from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
-from vqc.models.image_hyperprior import (
-    HYPER_LIMIT,
-    OUTPUT_BITS,
-    QUALITY_MAX,
-    SCALE_TABLES,
-    EntropyModel,
-    ImageEncoder,
-)
-from vqc.models.image_net import GROUPS, HYPER_LATENTS, SCALE_MIN, ImageNet, LogisticMixture, base_step, dead_zone
+from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet, LogisticMixture, dead_zone
+from vqc.models.image_hyperprior import ImageEncoder
+from vqc.models.image_net import ImageNet
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.weights import FOLDER
 from vqc.tools.train.images import list_images, load_images, random_crop
@@ -35,7 +30,7 @@ from vqc.tools.train.images import list_images, load_images, random_crop
 TOTAL = 2**20  # counts of a table add up to about this
 
 
-def export_entropy(net: ImageNet) -> dict[str, Tensor]:
+def export_entropy(net: HyperpriorNet) -> dict[str, Tensor]:
     """Integer layers and step tables of the entropy model."""
     tensors: dict[str, Tensor] = {}
 
@@ -49,7 +44,7 @@ def export_entropy(net: ImageNet) -> dict[str, Tensor]:
     for i, layer in enumerate(convolutions):
         add(f"hyper.{i}", layer)
     for k, context in enumerate(net.contexts):
-        group = GROUPS[k // 2]
+        group = net.widths.groups[k // 2]
         layers = [layer for layer in context.layers if isinstance(layer, nn.Conv2d)]
         mixed, spatial, widen, out = layers
         # features, step plane, decoded latents: the order in which both the network and the integer model join them
@@ -57,7 +52,7 @@ def export_entropy(net: ImageNet) -> dict[str, Tensor]:
             add(f"context.{k}.{i}", layer)
         add(f"context.{k}.3", out, torch.cat([torch.full((group,), OUTPUT_BITS), torch.zeros(group)]).long())
     rows = torch.arange(QUALITY_ROWS).float()
-    log2_base = torch.log2(base_step(rows))
+    log2_base = torch.log2(net.base_step(rows))
     log2_steps = log2_base[:, None] - net.log_gain.data / math.log(2)
     tensors["log2_base"] = torch.round(log2_base * LOG2_UNIT).to(torch.int32)
     tensors["log2_steps"] = torch.round(log2_steps * LOG2_UNIT).to(torch.int32)
@@ -74,7 +69,7 @@ def initial_tables(prior: LogisticMixture) -> list[tuple[int, np.ndarray]]:
         edges = torch.arange(-reach, reach + 2).double() - 0.5
         tables.append((-reach, torch.special.ndtr(edges / scale).diff().numpy()))
     x = torch.arange(-HYPER_LIMIT, HYPER_LIMIT + 2).float() - 0.5
-    cdf = prior.cdf(x.view(1, 1, 1, -1).expand(1, HYPER_LATENTS, 1, -1))[0, :, 0].double()
+    cdf = prior.cdf(x.view(1, 1, 1, -1).expand(1, len(prior.mean), 1, -1))[0, :, 0].double()
     tables += [(-HYPER_LIMIT, row) for row in cdf.diff(dim=1).detach().numpy()]
     return tables
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from vqc.models import weights
-from vqc.models.image_hyperprior import LATENTS, QUALITY_MAX, SCALE_TABLES
+from vqc.models.entropy_model import QUALITY_MAX, SCALE_TABLES
+from vqc.models.transform import LATENTS
 
 CPU = torch.device("cpu")
 

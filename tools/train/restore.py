@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vqc.models.entropy_model import OUTPUT_BITS
 from vqc.models.exact import LOG2_UNIT
-from vqc.models.image_hyperprior import OUTPUT_BITS
-from vqc.models.image_net import GROUPS, ImageNet
+from vqc.models.image_net import ImageNet
 
 
 def restore(encoder: dict[str, Tensor], decoder: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -38,8 +38,8 @@ def restore(encoder: dict[str, Tensor], decoder: dict[str, Tensor]) -> dict[str,
 
     for i, prefix in enumerate(convolutions("hyper_decoder.layers.")):
         put(prefix, f"hyper.{i}")
-    for k in range(2 * len(GROUPS)):
-        group = GROUPS[k // 2]
+    for k in range(len(net.contexts)):
+        group = net.widths.groups[k // 2]
         means_then_scales = torch.cat([torch.full((group,), OUTPUT_BITS), torch.zeros(group)])
         for i, prefix in enumerate(convolutions(f"contexts.{k}.layers.")):
             put(prefix, f"context.{k}.{i}", means_then_scales if i == 3 else 0)
