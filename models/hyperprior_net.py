@@ -192,7 +192,7 @@ def checkerboard(latents: Tensor) -> Tensor:
 class HyperpriorNet(nn.Module):
     """Hyperprior, context networks and quantiser steps: the base of the networks that are trained.
 
-    A latent counts in the unit of its transform, and `base_step` is the quantiser step in it, which `log_gain` varies by channel.
+    A latent counts in the unit of its transform; `base_step` is the quantiser step in it, which `log_gain` varies by channel.
     """
 
     def __init__(self, widths: Widths) -> None:
