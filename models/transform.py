@@ -25,16 +25,19 @@ def interpolate_rows(table: Tensor, row: Tensor) -> Tensor:
 
 
 class GatedBlock(nn.Module):
-    """Residual block: 1x1, depthwise 3x3, 1x1, then a gated 1x1 pair (SiLU gate, as in SwiGLU, Shazeer 2020).
+    """Residual block: 1x1, depthwise (3x3), 1x1, then a gated 1x1 pair (SiLU gate, as in SwiGLU, Shazeer 2020).
 
     Both branches are scaled, and the gate is shifted, by vectors that depend on the quality row: smoothing pays at low
     rates and harms at high ones (feature modulation by the quantiser step, DCVC-FM section 3.2).
     """
 
-    def __init__(self, channels: int = FEATURES, width: int = 2, rows: int = QUALITY_ROWS) -> None:
+    def __init__(
+        self, channels: int = FEATURES, width: int = 2, rows: int = QUALITY_ROWS, kernel: tuple[int, int] = (3, 3)
+    ) -> None:
         super().__init__()
         self.mix_in = nn.Conv2d(channels, channels, 1)
-        self.spatial = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        self.spatial = nn.Conv2d(channels, channels, kernel, padding=padding, groups=channels)
         self.mix_out = nn.Conv2d(channels, channels, 1)
         self.expand = nn.Conv2d(channels, 2 * width * channels, 1)
         self.project = nn.Conv2d(width * channels, channels, 1)

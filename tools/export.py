@@ -171,7 +171,7 @@ def main() -> None:
         "encoder_sha256": hashlib.sha256((arguments.folder / f"{arguments.name}-encoder.safetensors").read_bytes()).hexdigest(),
         "steps": saved["step"],
         "hours": round(saved["spent"] / 3600, 2),
-        "training_images": saved["images"],
+        "training_images": saved["files"],
         "settings": {k: v for k, v in saved["settings"].items() if k not in ("data", "run", "start", "evaluate")},
         "table_crops": arguments.crops,
     }

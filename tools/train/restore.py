@@ -11,12 +11,11 @@ from torch import Tensor
 
 from vqc.models.entropy_model import OUTPUT_BITS
 from vqc.models.exact import LOG2_UNIT
-from vqc.models.image_net import ImageNet
+from vqc.models.hyperprior_net import HyperpriorNet
 
 
-def restore(encoder: dict[str, Tensor], decoder: dict[str, Tensor]) -> dict[str, Tensor]:
-    """State dictionary of an `ImageNet` from the tensors of both weights files."""
-    net = ImageNet()
+def restore(net: HyperpriorNet, encoder: dict[str, Tensor], decoder: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State dictionary of a network like `net` from the tensors of both weights files."""
     state = net.state_dict()
     for source in (encoder, decoder):
         state |= {k: v.float() for k, v in source.items() if k in state}
@@ -46,10 +45,10 @@ def restore(encoder: dict[str, Tensor], decoder: dict[str, Tensor]) -> dict[str,
     return state
 
 
-def load_start(path: str) -> dict[str, Tensor]:
-    """State dictionary from a `.pt` file, or from `FOLDER/NAME` of shipped weights, such as `models/weights/img1`."""
+def load_start(net: HyperpriorNet, path: str) -> dict[str, Tensor]:
+    """State dictionary of a network like `net` from a `.pt` file, or `FOLDER/NAME` of shipped weights (models/weights/img1)."""
     if path.endswith(".pt"):
         saved = torch.load(path, map_location="cpu", weights_only=True)
         return saved.get("average", saved)
     files = [Path(f"{path}-{half}.safetensors") for half in ("encoder", "decoder")]
-    return restore(*(load_file(f) for f in files))
+    return restore(net, *(load_file(f) for f in files))

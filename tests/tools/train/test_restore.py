@@ -18,7 +18,7 @@ def seeded_net():
 def test_export_restore_export_is_the_same():
     encoder, decoder = export_halves(seeded_net())
     net = ImageNet().requires_grad_(False)
-    net.load_state_dict(restore(encoder, decoder))
+    net.load_state_dict(restore(net, encoder, decoder))
     encoder_again, decoder_again = export_halves(net)
     for first, second in ((encoder, encoder_again), (decoder, decoder_again)):
         assert first.keys() == second.keys()
@@ -33,7 +33,7 @@ def test_export_restore_export_is_the_same():
 def test_restored_network_predicts_what_the_original_did():
     net = seeded_net()
     other = ImageNet().requires_grad_(False)
-    other.load_state_dict(restore(*export_halves(net)))
+    other.load_state_dict(restore(other, *export_halves(net)))
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     row = torch.tensor([5.0])
     a, b = net(image, row, training_noise=False), other(image, row, training_noise=False)
