@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .chunk import Chunk
 from .container import Damage, Reader, Segment, Writer
 from .errors import Corrupt, LimitExceeded, NotVqc, Truncated, UnsupportedModel, UnsupportedVersion, VqcError
-from .header import VERSION, ImageHeader, Versions, unpack_header
+from .header import VERSION, AudioHeader, Header, ImageHeader, Versions, unpack_header
 from .index import Entry
 from .limits import Limits
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VERSION",
+    "AudioHeader",
     "Chunk",
     "Corrupt",
     "Damage",
     "Entry",
+    "Header",
     "ImageHeader",
     "LimitExceeded",
     "Limits",

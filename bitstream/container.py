@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 from .chunk import FOOTER, INDEX, METADATA, SEGMENT, Chunk, Source, is_ancillary, pack_chunk
 from .cursor import Cursor
 from .errors import Corrupt, Truncated, UnsupportedVersion, VqcError
-from .header import PREFIX_SIZE, VERSION, ImageHeader, check_prefix, unpack_header
+from .header import PREFIX_SIZE, VERSION, Header, check_prefix, unpack_header
 from .index import FOOTER_SIZE, Entry, pack_footer, pack_index, pack_place, unpack_footer, unpack_index, unpack_place
 from .limits import Limits
 from .metadata import pack_metadata, unpack_metadata
@@ -44,7 +44,7 @@ class Writer:
     Raises ValueError for what the format has no place for, and for calls out of order.
     """
 
-    def __init__(self, file: BinaryIO, header: ImageHeader):
+    def __init__(self, file: BinaryIO, header: Header):
         self._file = file
         self._position = 0
         self._entries: list[Entry] = []

@@ -19,7 +19,7 @@ SIGNATURE = b"\x89VQC\r\n\x1a\n"
 VERSION = 1
 # Signature, two versions, length of the fields.
 PREFIX_SIZE = len(SIGNATURE) + 3
-IMAGE = 1
+IMAGE, AUDIO = 1, 2
 NAME = "header"
 
 
@@ -95,8 +95,43 @@ class Choices:
         return tuple(values)
 
 
+class Header:
+    """The base of the headers: fields are declared once, in the order of the file."""
+
+    MEDIUM: ClassVar[int]
+    FIELDS: ClassVar[tuple]
+    # As all headers have them; see ImageHeader.
+    model: str
+    weights: bytes
+    profile: int
+    quality: int
+
+    def pack(self) -> bytes:
+        """The head of a file with this header. Raises ValueError when a field has a value that the format has no place for."""
+        fields = bytes([self.MEDIUM])
+        for name, field in self.FIELDS:
+            try:
+                fields += field.pack(getattr(self, name) if isinstance(name, str) else tuple(getattr(self, n) for n in name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        head = SIGNATURE + bytes([VERSION, VERSION, len(fields)]) + fields
+        return head + zlib.crc32(head).to_bytes(4, "little")
+
+    @classmethod
+    def _values(cls, cursor: Cursor) -> dict:
+        values = {}
+        for name, field in cls.FIELDS:
+            value = field.unpack(cursor)
+            values.update({name: value} if isinstance(name, str) else zip(name, value, strict=True))
+        return values
+
+    @classmethod
+    def _unpack(cls, cursor: Cursor, limits: Limits) -> Header:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class ImageHeader:
+class ImageHeader(Header):
     """All that a reader has to know before it decodes an image.
 
     model: name of the model, at most 16 characters. weights: first 8 bytes of the SHA-256 of the decoder's weights file.
@@ -139,23 +174,9 @@ class ImageHeader:
         default = Limits()
         return int(max(self.width, self.height) > default.side or self.width * self.height > default.pixels)
 
-    def pack(self) -> bytes:
-        """The head of a file with this header. Raises ValueError when a field has a value that the format has no place for."""
-        fields = bytes([self.MEDIUM])
-        for name, field in self.FIELDS:
-            try:
-                fields += field.pack(getattr(self, name) if isinstance(name, str) else tuple(getattr(self, n) for n in name))
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        head = SIGNATURE + bytes([VERSION, VERSION, len(fields)]) + fields
-        return head + zlib.crc32(head).to_bytes(4, "little")
-
     @classmethod
     def _unpack(cls, cursor: Cursor, limits: Limits) -> ImageHeader:
-        values = {}
-        for name, field in cls.FIELDS:
-            value = field.unpack(cursor)
-            values.update({name: value} if isinstance(name, str) else zip(name, value, strict=True))
+        values = cls._values(cursor)
         limits_class = values.pop("limits_class")
         header = cls(**values)
         if limits_class != header.limits_class:
@@ -165,8 +186,48 @@ class ImageHeader:
         return header
 
 
-# One class for each medium. Others follow here.
-MEDIA = {IMAGE: ImageHeader}
+@dataclass(frozen=True)
+class AudioHeader(Header):
+    """All that a reader has to know before it decodes sound.
+
+    model, weights, profile, quality: as in ImageHeader. rate: samples a second of the original, which decoding restores.
+    samples: of each channel at that rate; 0 when the writer did not know it (the last segment tells then). channels: 1 mono,
+    2 stereo. depth: of the original's samples, 16 or 24 bits, 32 for floating point. span: frames of a segment.
+    """
+
+    model: str
+    weights: bytes
+    profile: int
+    rate: int
+    samples: int
+    channels: int = 1
+    depth: int = 16
+    quality: int = 500
+    span: int = 128
+
+    MEDIUM: ClassVar[int] = AUDIO
+    FIELDS: ClassVar[tuple] = (
+        ("model", Ascii(16)),
+        ("weights", Raw(8)),
+        ("profile", Number(0, 2**16 - 1)),
+        ("rate", Number(8000, 192000)),
+        ("samples", Number(0, 2**40)),
+        (("channels", "depth"), Choices((1, 2), (16, 24, 32, 64))),
+        ("quality", Number(0, 1000)),
+        ("span", Number(16, 1024)),
+    )
+
+    @classmethod
+    def _unpack(cls, cursor: Cursor, limits: Limits) -> AudioHeader:
+        header = cls(**cls._values(cursor))
+        if header.depth == 64:
+            raise cursor.corrupt("a depth of 64 bits is reserved")
+        limits.check("samples", header.samples, chunk=NAME)
+        return header
+
+
+# One class for each medium.
+MEDIA: dict[int, type[Header]] = {IMAGE: ImageHeader, AUDIO: AudioHeader}
 
 
 @dataclass(frozen=True)
@@ -201,7 +262,7 @@ def check_prefix(prefix: bytes) -> tuple[Versions, int]:
     return versions, prefix[-1] + 4
 
 
-def unpack_header(head: bytes, limits: Limits | None = None) -> ImageHeader:
+def unpack_header(head: bytes, limits: Limits | None = None) -> Header:
     """The header in the head of a file, from its first byte to the CRC-32 of the header. limits: the default ones when None.
 
     Raises NotVqc, Truncated, UnsupportedVersion, Corrupt or LimitExceeded.

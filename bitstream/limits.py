@@ -16,6 +16,7 @@ class Limits:
 
     pixels: width times height. side: width, and height. chunk: bytes of the payload of a chunk. metadata: bytes of all
     metadata and unknown chunks together, after decompression. segments: how many a file may have.
+    samples: of a channel of sound.
     """
 
     pixels: int = 2**28
@@ -23,11 +24,12 @@ class Limits:
     chunk: int = 2**28
     metadata: int = 2**26
     segments: int = 2**20
+    samples: int = 2**34
 
     @classmethod
     def none(cls) -> Limits:
         """No limits at all, for input that is trusted."""
-        return cls(UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED)
+        return cls(*[UNLIMITED] * 6)
 
     def check(self, name: str, value: int, offset: int | None = None, chunk: str | None = None) -> None:
         """Raises LimitExceeded when value is above the limit called name."""

@@ -6,80 +6,41 @@ working memory is two rows of tiles beside the pixels themselves, and a pipe is 
 
 from __future__ import annotations
 
-import functools
 import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 import torch
 from PIL import Image
 
-from vqc.bitstream import Corrupt, ImageHeader, Reader, Segment, SymbolDecoder, TableSet, UnsupportedModel, VqcError
+from vqc.bitstream import Corrupt, Header, Reader, Segment, VqcError
 from vqc.models import weights
 from vqc.models.image_hyperprior import ImageDecoder
 from vqc.models.transform import LATENTS
 
 from .image_files import unguarded
 from .image_tiles import HALO, PATCH, Tiling, Window
+from .latent_coding import Lost, decode_latents, load_decoder
 from .pixels import Pixels
 from .timing import span
 
-PROFILE = 1  # numeric profile: integers below 2^24 carried in floating point (models/exact.py)
 COLOUR, ALPHA = 0, 1  # planes
 GREY = 0.5  # level of what a damaged file has lost
 
 
-@dataclass(frozen=True)
-class Lost:
-    """A tile that could not be decoded, its plane and why."""
-
-    number: int
-    plane: int
-    error: VqcError
+def load_image_decoder(header: Header, device: torch.device) -> ImageDecoder:
+    """The decoder that a file asks for; raises UnsupportedModel."""
+    return load_decoder(header, device, weights.image_decoder, weights.IMAGE_MODEL)
 
 
-@functools.lru_cache(maxsize=4)
-def table_set(decoder: ImageDecoder) -> TableSet:
-    """The coder's tables of a model, built once."""
-    return TableSet(*decoder.tables)
-
-
-def load_decoder(header: ImageHeader, device: torch.device) -> ImageDecoder:
-    """The decoder that a file asks for; raises UnsupportedModel naming what is asked for and what is here."""
-    wanted = f"model '{header.model}' with weights {header.weights.hex()}"
-    try:
-        here = weights.fingerprint(header.model)
-    except weights.ModelNotFound:
-        ours = weights.fingerprint(weights.IMAGE_MODEL).hex()
-        raise UnsupportedModel(f"the file needs {wanted}; installed is '{weights.IMAGE_MODEL}' with weights {ours}") from None
-    if here != header.weights:
-        raise UnsupportedModel(f"the file needs {wanted}; installed is '{header.model}' with weights {here.hex()}")
-    if header.profile != PROFILE:
-        raise UnsupportedModel(f"the file needs numeric profile {header.profile}; this program has profile {PROFILE}")
-    return weights.image_decoder(header.model, device)
-
-
-def decode_latents(decoder: ImageDecoder, segment: Segment, h: int, w: int, quality: int) -> np.ndarray:
+def decode_tile(decoder: ImageDecoder, segment: Segment, h: int, w: int, quality: int) -> np.ndarray:
     """A tile's segment to latents (h * w, 320) in 1/64 steps; raises Corrupt when the symbols are not those written."""
-    source = SymbolDecoder(table_set(decoder), segment.payload)
-    steps = decoder.entropy.steps(h, w, quality)
-    step = next(steps)
-    while True:
-        with span("coder"):
-            symbols = source.read(step.table_ids)
-        try:
-            with span("entropy networks"):
-                step = steps.send(symbols)
-        except StopIteration as end:
-            latents = end.value
-            break
-    source.finish()
-    if source.digest != segment.digest:
-        raise Corrupt(f"tile {segment.number}: decoded symbols have digest {source.digest:08x}, not {segment.digest:08x}")
-    return latents
+    try:
+        return decode_latents(decoder, segment.payload, segment.digest, h, w, quality)
+    except Corrupt as error:
+        raise Corrupt(f"tile {segment.number}: {error.message}") from error
 
 
 class TileDecoder:
@@ -90,7 +51,7 @@ class TileDecoder:
 
     def __init__(self, reader: Reader, region: Window | None, device: torch.device, partial: bool) -> None:
         header = self.header = reader.header
-        self.decoder = load_decoder(header, device)
+        self.decoder = load_image_decoder(header, device)
         self.reader, self.partial = reader, partial
         self.tiling = Tiling(header.height, header.width, header.tile)
         whole = Window(0, header.height, 0, header.width)
@@ -168,7 +129,7 @@ class TileDecoder:
         window = self.tiling.window(number)
         quality = self.header.quality
         try:
-            latents = decode_latents(self.decoder, segment, window.height, window.width, quality)
+            latents = decode_tile(self.decoder, segment, window.height, window.width, quality)
         except VqcError as error:
             self._fault(number, COLOUR, error)
             return
@@ -239,7 +200,7 @@ def _unpack_alpha(segment: Segment, window: Window, depth: int) -> np.ndarray:
 def check_segments(reader: Reader, device: torch.device) -> tuple[int, list[Lost]]:
     """Decodes the symbols of every segment without drawing anything; returns their number and what is wrong."""
     header = reader.header
-    decoder = load_decoder(header, device)
+    decoder = load_image_decoder(header, device)
     tiling = Tiling(header.height, header.width, header.tile)
     wanted = {(n, plane) for n in range(tiling.count) for plane in ((COLOUR, ALPHA) if header.alpha else (COLOUR,))}
     lost: list[Lost] = []
@@ -254,7 +215,7 @@ def check_segments(reader: Reader, device: torch.device) -> tuple[int, list[Lost
         window = tiling.window(segment.number)
         try:
             if segment.plane == COLOUR:
-                decode_latents(decoder, segment, window.height, window.width, header.quality)
+                decode_tile(decoder, segment, window.height, window.width, header.quality)
             else:
                 whole = Window(0, header.height, 0, header.width)
                 _unpack_alpha(segment, window.scaled(PATCH).intersection(whole), header.depth)

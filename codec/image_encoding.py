@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vqc.bitstream import ImageHeader, Segment, SymbolEncoder
+from vqc.bitstream import ImageHeader, Segment
 from vqc.models import weights
-from vqc.models.image_hyperprior import ImageDecoder, ImageEncoder
 
-from .image_decoding import ALPHA, COLOUR, PROFILE, table_set
+from .image_decoding import ALPHA, COLOUR
 from .image_tiles import HALO, PATCH, Tiling, Window
+from .latent_coding import PROFILE, encode_latents
 from .pixels import Pixels
 from .timing import span
 
@@ -55,40 +55,13 @@ def encode_segments(pixels: Pixels, header: ImageHeader, device: torch.device) -
             rows, columns = window.slices(seen)
             latents = latents[:, :, rows, columns]
             hyper = encoder.hyper(latents)
-        payload, digest = _encode_latents(encoder, decoder, latents, hyper, header.quality)
+        payload, digest = encode_latents(encoder, decoder, latents, hyper, header.quality)
         yield Segment(number, COLOUR, payload, digest)
         if pixels.alpha is not None:
             with span("I/O"):
                 rows, columns = window.scaled(PATCH).slices(Window(0, 0, 0, 0))
                 data = _pack_alpha(pixels.alpha[rows, columns])
             yield Segment(number, ALPHA, data, 0)
-
-
-def _encode_latents(
-    encoder: ImageEncoder, decoder: ImageDecoder, latents: torch.Tensor, hyper: np.ndarray, quality: int
-) -> tuple[bytes, int]:
-    """One tile's latents (1, 320, h, w) and hyper-latent symbols to bytes and digest of the symbols."""
-    h, w = latents.shape[2:]
-    with span("transform"):
-        steps_per_unit = np.float32(65536) / decoder.entropy.step_sizes(quality).fixed.astype(np.float32)
-        scaled = latents[0].permute(1, 2, 0).reshape(h * w, -1).cpu().numpy() * steps_per_unit
-    sink = SymbolEncoder(table_set(decoder))
-    steps = decoder.entropy.steps(h, w, quality)
-    step = next(steps)
-    while True:
-        with span("transform"):
-            symbols = hyper if step.means is None else encoder.quantise(scaled, step)
-        with span("coder"):
-            sink.write(symbols, step.table_ids)
-        try:
-            with span("entropy networks"):
-                step = steps.send(symbols)
-        except StopIteration:
-            break
-    with span("coder"):
-        return sink.finish(), sink.digest
-
-
 
 
 def _colour_window(pixels: Pixels, window: Window) -> np.ndarray:

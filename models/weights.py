@@ -14,10 +14,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import load as load_tensors
 
+from .audio_hyperprior import AudioDecoder, AudioEncoder
+from .entropy_model import LatentDecoder, LatentEncoder
 from .image_hyperprior import ImageDecoder, ImageEncoder
 
 FOLDER = Path(__file__).parent / "weights"
-IMAGE_MODEL = "img1"  # the model that encodes when none is asked for
+# The models that encode when none is asked for.
+IMAGE_MODEL = "img1"
+AUDIO_MODEL = "aud1"
 _lock = threading.Lock()
 
 
@@ -39,26 +43,39 @@ def fingerprint(model: str) -> bytes:
     return hashlib.sha256(decoder_path(model).read_bytes()).digest()[:8]
 
 
-@functools.lru_cache(maxsize=4)
-def _decoder(model: str, device: torch.device) -> ImageDecoder:
-    return ImageDecoder(load_tensors(decoder_path(model).read_bytes()), device)
+@functools.lru_cache(maxsize=8)
+def _decoder(kind: type[LatentDecoder], model: str, device: torch.device) -> LatentDecoder:
+    return kind(load_tensors(decoder_path(model).read_bytes()), device)
 
 
-@functools.lru_cache(maxsize=4)
-def _encoder(model: str, device: torch.device) -> ImageEncoder:
+@functools.lru_cache(maxsize=8)
+def _encoder(kind: type[LatentEncoder], model: str, device: torch.device) -> LatentEncoder:
+    decoder_path(model)  # checks the name
     path = FOLDER / f"{model}-encoder.safetensors"
     if not path.is_file():
         raise ModelNotFound(f"the encoder weights of model '{model}' are not installed (decoder-only installation)")
-    return ImageEncoder(load_tensors(path.read_bytes()), device)
+    return kind(load_tensors(path.read_bytes()), device)
 
 
 def image_decoder(model: str, device: torch.device) -> ImageDecoder:
     """The decoder half of `model` on `device`, loaded on first use."""
     with _lock:
-        return _decoder(model, device)
+        return _decoder(ImageDecoder, model, device)
 
 
 def image_encoder(model: str, device: torch.device) -> ImageEncoder:
     """The encoder half of `model` on `device`, loaded on first use."""
     with _lock:
-        return _encoder(model, device)
+        return _encoder(ImageEncoder, model, device)
+
+
+def audio_decoder(model: str, device: torch.device) -> AudioDecoder:
+    """The decoder half of `model` on `device`, loaded on first use."""
+    with _lock:
+        return _decoder(AudioDecoder, model, device)
+
+
+def audio_encoder(model: str, device: torch.device) -> AudioEncoder:
+    """The encoder half of `model` on `device`, loaded on first use."""
+    with _lock:
+        return _encoder(AudioEncoder, model, device)

@@ -79,10 +79,11 @@ def test_symbols_and_pixels_are_the_same_on_cuda(coded, plain, tmp_path):
 def test_a_wrong_symbol_would_be_seen(coded):
     """The digest in the file is that of the symbols: one unit more in one symbol changes it."""
     from vqc.bitstream import Reader, SymbolEncoder
-    from vqc.image_decoding import load_decoder, table_set
+    from vqc.image_decoding import load_image_decoder
+    from vqc.latent_coding import table_set
 
     reader = Reader(io.BytesIO(coded.read_bytes()))
-    decoder = load_decoder(reader.header, torch.device("cpu"))
+    decoder = load_image_decoder(reader.header, torch.device("cpu"))
     ids = np.full(20, 5, np.uint8)
     digests = []
     for wrong in (0, 1):

@@ -1,7 +1,7 @@
-"""Turns a training checkpoint into what ships: `python -m vqc.tools.export --checkpoint RUN/checkpoint.pt --data TRAIN_IMAGES`.
+"""Turns a training checkpoint into what ships: `python -m vqc.tools.export --checkpoint RUN/checkpoint.pt --data FOLDER`.
 
 Transforms become float16; entropy networks become integers (models/exact.py); the probability tables are counted from the
-symbols that the integer network itself meets on training images, so they fit whatever shape the latents really have.
+symbols that the integer network itself meets on training files, so they fit whatever shape the latents really have.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import random
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vqc.models.entropy_model import HYPER_LIMIT, OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel
+from vqc.models.audio_hyperprior import AudioEncoder
+from vqc.models.audio_net import AudioNet
+from vqc.models.audio_transform import HOP
+from vqc.models.entropy_model import HYPER_LIMIT, OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel, LatentEncoder
 from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
 from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet, LogisticMixture, dead_zone
 from vqc.models.image_hyperprior import ImageEncoder
@@ -26,6 +30,7 @@ from vqc.models.image_net import ImageNet
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.weights import FOLDER
 from vqc.tools.train.images import list_images, load_images, random_crop
+from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
 
 TOTAL = 2**20  # counts of a table add up to about this
 
@@ -74,14 +79,29 @@ def initial_tables(prior: LogisticMixture) -> list[tuple[int, np.ndarray]]:
     return tables
 
 
-def count_symbols(encoder: ImageEncoder, model: EntropyModel, crops: list[np.ndarray], rng: random.Random,
-                  tables: list[tuple[int, np.ndarray]]) -> list[np.ndarray]:
-    """Histogram of the symbols of each table over all crops, at random qualities; symbols outside a table count last."""
-    counts = [np.zeros(len(p) + 1) for _, p in tables]
-    for crop in crops:
+def image_latents(encoder: ImageEncoder, folder: Path, crops: int) -> Iterator[tuple[Tensor, int]]:
+    """Latents (1, 320, 20, 20) of random crops of pictures, and the quality of each."""
+    rng = random.Random(5)
+    for image in load_images(rng.choices(list_images(folder), k=crops)):
         quality = rng.randrange(QUALITY_MAX + 1)
-        pixels = crop.astype(np.float32) / 255
-        latents = encoder.analyse(np.ascontiguousarray(pixels), quality)
+        crop = random_crop(image, 320, rng).astype(np.float32) / 255
+        yield encoder.analyse(np.ascontiguousarray(crop), quality), quality
+
+
+def audio_latents(encoder: AudioEncoder, folder: Path, crops: int) -> Iterator[tuple[Tensor, int]]:
+    """Latents (1, 384, C, 128) of random crops of sounds, and the quality of each."""
+    rng = random.Random(5)
+    loader = SoundLoader(load_sounds(list_sounds(folder)), 2, 129 * HOP, seed=5)
+    for waves, _ in zip(loader, range(crops)):
+        quality = rng.randrange(QUALITY_MAX + 1)
+        yield encoder.analyse(waves[0].numpy(), quality), quality
+
+
+def count_symbols(encoder: LatentEncoder, model: EntropyModel, grids: Iterable[tuple[Tensor, int]],
+                  tables: list[tuple[int, np.ndarray]]) -> list[np.ndarray]:
+    """Histogram of the symbols of each table over all grids of latents; symbols outside a table count last."""
+    counts = [np.zeros(len(p) + 1) for _, p in tables]
+    for latents, quality in grids:
         h, w = latents.shape[2:]
         step_size = model.step_sizes(quality).fixed.astype(np.float32) / 65536
         scaled = latents[0].permute(1, 2, 0).reshape(h * w, -1).cpu().numpy() / step_size
@@ -140,25 +160,28 @@ def export_halves(net: ImageNet) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="training images, for the tables")
-    parser.add_argument("--name", default="img1")
+    parser.add_argument("--data", type=Path, required=True, help="training files, for the tables")
+    parser.add_argument("--name", default="img1", help="of the model, 16 letters and digits at most")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--crops", type=int, default=400)
     arguments = parser.parse_args()
 
     saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
-    net = ImageNet()
+    sound = "synthesis.predict.weight" in saved["average"]
+    net = AudioNet() if sound else ImageNet()
     net.load_state_dict(saved["average"])
     net.eval().requires_grad_(False)
 
     encoder, decoder = export_halves(net)
-    rng = random.Random(5)
-    files = list_images(arguments.data)
-    chosen = load_images(rng.choices(files, k=arguments.crops))
-    crops = [random_crop(image, 320, rng) for image in chosen]
     tables = initial_tables(net.hyper_prior)
     device = torch.device("cpu")
-    counts = count_symbols(ImageEncoder(encoder, device), EntropyModel(decoder, device), crops, rng, tables)
+    if sound:
+        half = AudioEncoder(encoder, device)
+        grids = audio_latents(half, arguments.data, arguments.crops)
+    else:
+        half = ImageEncoder(encoder, device)
+        grids = image_latents(half, arguments.data, arguments.crops)
+    counts = count_symbols(half, EntropyModel(decoder, device), grids, tables)
     decoder |= fit_tables(tables, counts)
 
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +194,7 @@ def main() -> None:
         "encoder_sha256": hashlib.sha256((arguments.folder / f"{arguments.name}-encoder.safetensors").read_bytes()).hexdigest(),
         "steps": saved["step"],
         "hours": round(saved["spent"] / 3600, 2),
-        "training_images": saved["files"],
+        "training_files": saved.get("files", saved.get("images")),
         "settings": {k: v for k, v in saved["settings"].items() if k not in ("data", "run", "start", "evaluate")},
         "table_crops": arguments.crops,
     }

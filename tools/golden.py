@@ -14,7 +14,7 @@ import torch
 
 import vqc
 from vqc.bitstream import VERSION, Reader
-from vqc.image_decoding import decode_latents, load_decoder
+from vqc.image_decoding import decode_tile, load_image_decoder
 from vqc.image_tiles import Tiling
 
 QUALITY = {"photo": 40, "drawing": 70, "gradient": 90}
@@ -24,13 +24,13 @@ def symbols_digest(data: bytes, device: str = "cpu") -> str:
     """SHA-256 of the quantised latents of all tiles, int64 little-endian in 1/64 steps."""
     reader = Reader(io.BytesIO(data))
     header = reader.header
-    decoder = load_decoder(header, torch.device(device))
+    decoder = load_image_decoder(header, torch.device(device))
     tiling = Tiling(header.height, header.width, header.tile)
     digest = hashlib.sha256()
     for segment in reader.segments():
         if segment.plane == 0:
             window = tiling.window(segment.number)
-            latents = decode_latents(decoder, segment, window.height, window.width, header.quality)
+            latents = decode_tile(decoder, segment, window.height, window.width, header.quality)
             digest.update(latents.astype("<i8").tobytes())
     return digest.hexdigest()
 

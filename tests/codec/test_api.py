@@ -275,11 +275,12 @@ def test_senseless_arguments_are_refused(arguments):
 
 def test_files_stay_within_one_percent_of_the_cross_entropy():
     """Payload against what the tables say the symbols cost, beside the fixed cost of a file."""
-    from vqc.image_decoding import load_decoder, table_set
+    from vqc.image_decoding import load_image_decoder
+    from vqc.latent_coding import table_set
 
     data = vqc.encode(picture(256, 256), quality=60)
     reader = Reader(io.BytesIO(data))
-    decoder = load_decoder(reader.header, CPU)
+    decoder = load_image_decoder(reader.header, CPU)
     tables = table_set(decoder)
     (segment,) = reader.segments()
     from vqc.bitstream import SymbolDecoder
