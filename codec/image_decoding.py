@@ -10,6 +10,7 @@ import functools
 import io
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -68,7 +69,7 @@ def decode_latents(decoder: ImageDecoder, segment: Segment, h: int, w: int, qual
     steps = decoder.entropy.steps(h, w, quality)
     step = next(steps)
     while True:
-        with span("coder"):
+        with span("coder"), _named_after(segment):
             symbols = source.read(step.table_ids)
         try:
             with span("entropy networks"):
@@ -76,10 +77,20 @@ def decode_latents(decoder: ImageDecoder, segment: Segment, h: int, w: int, qual
         except StopIteration as end:
             latents = end.value
             break
-    source.finish()
-    if source.digest != segment.digest:
-        raise Corrupt(f"tile {segment.number}: decoded symbols have digest {source.digest:08x}, not {segment.digest:08x}")
+    with _named_after(segment):
+        source.finish()
+        if source.digest != segment.digest:
+            raise Corrupt(f"decoded symbols have digest {source.digest:08x}, not {segment.digest:08x}")
     return latents
+
+
+@contextmanager
+def _named_after(segment: Segment) -> Iterator[None]:
+    """Puts the tile into the message of a fault in its symbols: the coder does not know whose they are."""
+    try:
+        yield
+    except Corrupt as error:
+        raise Corrupt(f"tile {segment.number}: {error.message}") from error
 
 
 class TileDecoder:
