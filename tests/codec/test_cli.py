@@ -362,3 +362,10 @@ def test_closed_standard_streams_are_no_internal_error(encoded):
     for line, words in needed.items():
         done = shell(line, encoded)
         assert done.returncode == 1 and one_line(done.stderr) and words in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("options", ["", "--json "])
+def test_answers_to_a_full_disk_name_standard_output(options, encoded):
+    done = shell(f"$VQC info {options}$FILE > /dev/full", encoded)
+    assert done.returncode == 1 and one_line(done.stderr) and "cannot write standard output: No space left" in done.stderr
