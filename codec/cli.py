@@ -115,7 +115,8 @@ def run(command: click.Command, name: str, args: list[str] | None = None) -> int
     """Run a command as the program `name` and return its exit code. Whatever ends it early is one line on standard error."""
     try:
         code = command.main(args, prog_name=name, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else name
@@ -138,7 +139,20 @@ def _complain(line: str, code: int) -> int:
     return code
 
 
+def _reserve_streams() -> None:
+    """Opens the standard streams that the program was started without (`2>&-`).
+
+    Else the next file would get their number, and with it what libraries print. In Python they stay None.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+
+
 def _program(command: click.Command, name: str) -> int:
+    _reserve_streams()
     # SIGTERM as an exception, so that temporary files are removed on the way out, as they are on Ctrl-C.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     return run(command, name)

@@ -81,6 +81,8 @@ def _object(url: str, force: bool) -> Iterator[BinaryIO]:
 
 
 def _standard_output() -> BinaryIO:
+    if sys.stdout is None:  # so Python tells that the program was started with it closed
+        raise OutputError(errno.EBADF, "it is closed", "standard output")
     stream = getattr(sys.stdout, "buffer", None)
     if stream is None or sys.stdout.isatty():
         raise OutputError(errno.EINVAL, "binary data does not go to a terminal: redirect it or name a file", "standard output")

@@ -11,6 +11,7 @@ import click
 from vqc.batch import STREAM, Outcome
 from vqc.commands.options import Messages
 from vqc.failures import one_line
+from vqc.outputs import OutputError
 
 
 def shown(path: str, stream: str = "stdin") -> str:
@@ -36,9 +37,11 @@ def report(outcomes: Iterable[Outcome], count: int, messages: Messages, *, answe
             if outcome.trace and messages.verbose > 1:
                 click.echo(outcome.trace, err=True, nl=False)
             if messages.as_json:
-                click.echo(json.dumps(outcome.record))
-            elif outcome.summary and (answer or not messages.quiet):
-                click.echo(outcome.summary, err=not answer)
+                _answer(json.dumps(outcome.record))
+            elif outcome.summary and answer:
+                _answer(outcome.summary)
+            elif outcome.summary and not messages.quiet:
+                click.echo(outcome.summary, err=True)
             if messages.verbose and "times" in outcome.record:
                 times = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in outcome.record["times"].items())
                 click.echo(f"  {times}", err=True)
@@ -46,6 +49,15 @@ def report(outcomes: Iterable[Outcome], count: int, messages: Messages, *, answe
     finally:
         bar.close()
     return code
+
+
+def _answer(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # which names no file: the stream has to be told
+        raise OutputError(error.errno, error.strerror, "standard output") from error
 
 
 class _NoBar:

@@ -50,7 +50,7 @@ def jobs_for(
     if target == STREAM:
         if as_json:
             raise click.UsageError("--json and the output cannot share standard output.")
-        if sys.stdout.isatty():
+        if sys.stdout is not None and sys.stdout.isatty():
             raise click.UsageError("the output is binary and standard output is a terminal; give OUT, or redirect.")
     return [Job(source, target)]
 
@@ -109,6 +109,8 @@ def source_of(job: Job) -> Any:
     Raises ValueError or OSError for folders.
     """
     if job.source == STREAM:
+        if sys.stdin is None:  # so Python tells that the program was started with it closed
+            raise ValueError("standard input is closed")
         return sys.stdin.buffer
     if os.path.isdir(job.source):
         os.listdir(job.source)  # a folder that cannot be read says so

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import vqc
-from vqc.bitstream import Limits, Reader, UnsupportedModel, VqcError, Writer
+from vqc.bitstream import Corrupt, Limits, Reader, UnsupportedModel, VqcError, Writer
 from vqc.image_decoding import TileDecoder
 from vqc.image_encoding import encode_segments, header_for
 from vqc.pixels import Pixels
@@ -411,3 +411,16 @@ def test_metadata_beyond_the_limit_is_not_written():
 def test_text_files_are_refused_in_words():
     with pytest.raises(TypeError, match="binary"):
         vqc.decode(io.StringIO("text"))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [lambda data: b"\xff" * len(data), lambda data: data[:-8], lambda data: data + b"\1"],
+    ids=["other", "cut", "long"],
+)
+def test_symbols_that_do_not_decode_are_told_with_their_tile(payload):
+    data = tiled(Pixels(picture(64, 130)))
+    forged = rewritten(data, lambda s: [s[0], dataclasses.replace(s[1], payload=payload(s[1].payload)), s[2]])
+    with pytest.raises(Corrupt, match="tile 1: "):
+        vqc.decode(forged)
+    assert [damage.message[:7] for damage in vqc.verify(forged).damage] == ["tile 1:"]

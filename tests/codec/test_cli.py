@@ -344,3 +344,28 @@ def test_signals_leave_no_partial_file(tmp_path, stop, code):
         assert process.wait(timeout=20) == code
         assert b"Traceback" not in process.stderr.read()
     assert names(tmp_path) == []
+
+
+def shell(line, encoded):
+    """Runs `line` in a shell, with the program as $VQC and the encoded file as $FILE."""
+    program = " ".join([PROGRAM[0], PROGRAM[1], f"'{PROGRAM[2]}'"])
+    command = line.replace("$VQC", program).replace("$FILE", f"'{encoded}'")
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes descriptors in a POSIX shell")
+def test_closed_standard_streams_are_no_internal_error(encoded):
+    assert shell("$VQC info $FILE >&-", encoded).returncode == 0
+    silent = shell("$VQC decode $FILE - 2>&- >/dev/null; echo $?", encoded)
+    assert silent.stdout == "0\n"
+    needed = {"$VQC info - <&-": "standard input is closed", "$VQC decode $FILE - >&-": "standard output: it is closed"}
+    for line, words in needed.items():
+        done = shell(line, encoded)
+        assert done.returncode == 1 and one_line(done.stderr) and words in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("options", ["", "--json "])
+def test_answers_to_a_full_disk_name_standard_output(options, encoded):
+    done = shell(f"$VQC info {options}$FILE > /dev/full", encoded)
+    assert done.returncode == 1 and one_line(done.stderr) and "cannot write standard output: No space left" in done.stderr
