@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import subprocess
 import sys
 
 import numpy as np
@@ -63,6 +65,41 @@ def test_odd_sizes(name, size, draw):
     image = np.ascontiguousarray(draw(1)[: size[0], : size[1]])
     setting = codec.points(3)[1]
     assert codec.decode(codec.encode(image, setting)).shape == image.shape
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mine"])
+def test_both_ends_of_the_settings_are_coded(name, picture):
+    codec = codec_here(name)
+    for setting in (codec.settings[0], codec.settings[-1]):
+        assert codec.decode(codec.encode(picture, setting)).shape == picture.shape
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="counts threads in /proc")
+@pytest.mark.parametrize("name", ["avif", "jxl"])
+def test_a_decoder_uses_the_threads_it_was_given(name, picture, tmp_path):
+    codec = codec_here(name)
+    (tmp_path / "coded").write_bytes(codec.encode(np.tile(picture, (6, 6, 1)), codec.points(3)[1]))
+    # In a process of its own, where nothing has made threads before; sampled while the decoder runs.
+    program = """if True:
+        import os, sys, threading
+        from vqc.tools.rd.codecs import make_codec
+        data, codec, most, done = open(sys.argv[1], "rb").read(), make_codec(sys.argv[2], {}, 3), 0, threading.Event()
+        before = len(os.listdir("/proc/self/task")) + 1
+        def sample():
+            global most
+            while not done.wait(0.0005):
+                most = max(most, len(os.listdir("/proc/self/task")) - before)
+        os.sched_getaffinity = lambda pid: set(range(16))
+        watch = threading.Thread(target=sample)
+        watch.start()
+        for _ in range(5):
+            codec.decode(data)
+        done.set()
+        watch.join()
+        print(most)
+    """
+    most = subprocess.run([sys.executable, "-c", program, str(tmp_path / "coded"), name], capture_output=True, check=True)
+    assert int(most.stdout) <= 3
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "mine"])
