@@ -12,6 +12,7 @@ import click
 
 from vqc.batch import Outcome
 from vqc.commands.options import FiniteFloat, cluster_option
+from vqc.failures import describe
 
 from .bd import MIN_OVERLAP
 from .codecs import CODECS, Codec, make_codecs
@@ -112,7 +113,7 @@ def run(
         if anchor and anchor not in {*(codec.label for codec in chosen), *(results.name for results in extra)}:
             raise ValueError(f"--anchor {anchor} is none of the codecs and curves")
     except (OSError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(describe(error).message) from error
     here = available(chosen, _tell)
     if not here:
         raise click.ClickException("none of the codecs is available")

@@ -138,9 +138,9 @@ def test_a_model_that_is_not_installed_is_unavailable():
 
 
 def test_options_of_a_spec_reach_the_codec():
-    codec = make_codec("jpeg:subsampling=4:4:4:progressive=1:ladder=10/50.5/x:label=JPEG 4:4:4", {}, threads=3)
-    assert (codec.subsampling, codec.progressive, codec.ladder) == ("4:4:4", True, (10, 50.5, "x"))
-    assert (codec.label, codec.threads, codec.points(6)) == ("JPEG 4:4:4", 3, (10, 50.5, "x"))
+    codec = make_codec("jpeg:subsampling=4:4:4:progressive=1:ladder=10/50.5/90:label=JPEG 4:4:4", {}, threads=3)
+    assert (codec.subsampling, codec.progressive, codec.ladder) == ("4:4:4", True, (10, 50.5, 90))
+    assert (codec.label, codec.threads, codec.points(6)) == ("JPEG 4:4:4", 3, (10, 50.5, 90))
     assert make_codec("avif:speed=9", {}).label == "avif:speed=9"
 
 
@@ -152,6 +152,10 @@ def test_options_of_a_spec_reach_the_codec():
         ("avif:speed=fast", "speed"),
         ("jpeg:optimize=yes", "optimize"),
         ("jpeg:threads=2", "threads"),
+        ("jpeg:ladder=", "empty"),
+        ("jpeg:ladder=20/50/20", "twice"),
+        ("jpeg:ladder=20/50/500", "500"),
+        ("webp:ladder=20/high", "high"),
     ],
 )
 def test_a_wrong_spec_is_named(spec, word):
@@ -166,8 +170,23 @@ def test_two_codecs_of_one_label_are_refused():
 
 def test_a_program_that_fails_tells_its_last_line(picture):
     codec = make_codec("bad", {"bad": (CONVERT + "'raise SystemExit(\"no such quality\")' {source}", "true")})
-    with pytest.raises(RuntimeError, match="no such quality"):
+    with pytest.raises(OSError, match="no such quality"):
         codec.encode(picture, 10)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "word"),
+    [("enc {sorce} {coded}", "sorce"), ("enc '{source}", "quotation"), ("enc {} {coded}", "enc {}"), ("", "needs")],
+)
+def test_a_template_that_cannot_be_filled_in_is_refused_at_once(encoder, word):
+    with pytest.raises(ValueError, match=word):
+        make_codec("bad", {"bad": (encoder, "dec {coded} {decoded}")})
+
+
+def test_a_program_among_no_codecs_is_refused():
+    with pytest.raises(ValueError, match="mine"):
+        make_codecs(["jpeg"], PROGRAMS, 1)
+    assert [codec.label for codec in make_codecs(["jpeg", " mine"], PROGRAMS, 1)] == ["jpeg", "mine"]
 
 
 def test_a_program_that_is_not_there_is_unavailable():

@@ -160,7 +160,9 @@ def test_inputs_and_report_by_url(folder, tmp_path):
     ("arguments", "word"),
     [
         (["no-such-folder"], "no-such-folder"),
+        (["memory://no-such-folder"], "no such file"),
         (["--codecs", "gif"], "gif"),
+        (["--curves", "no-such-curve"], ": no-such-curve: No such file"),
         (["--metrics", "beauty"], "beauty"),
         (["--crop", "elsewhere.png"], "elsewhere.png"),
         (["--points", "1"], "--points"),
