@@ -139,6 +139,19 @@ def test_curves_of_other_tools_stand_beside_the_measured(folder, tmp_path):
     assert "drawn0.png is not JSON" in wrong
 
 
+def test_curves_of_an_earlier_run_are_not_taken_for_codecs_of_the_same_name(report, folder, tmp_path):
+    earlier = json.loads((report / "curves" / "jpeg.json").read_text())
+    earlier["results"]["bpp"] = [2 * rate for rate in earlier["results"]["bpp"]]
+    (tmp_path / "earlier.json").write_text(json.dumps([earlier, earlier]))
+    file = str(tmp_path / "earlier.json")
+    options = ["--codecs", "jpeg", "--metrics", "psnr", "--points", "5", "--curves", file, "--crops", "0"]
+    run(folder, *options, "--out", tmp_path / "r")
+    with open(tmp_path / "r" / "bd.csv", newline="") as lines:
+        rates = {(row["anchor"], row["test"]): float(row["bd_rate_percent"]) for row in csv.DictReader(lines)}
+    assert rates["jpeg", f"jpeg ({file})"] == pytest.approx(100)
+    assert rates["jpeg", f"jpeg ({file}, 2)"] == pytest.approx(100)
+
+
 def test_inputs_and_report_by_url(folder, tmp_path):
     fsspec = pytest.importorskip("fsspec")
     store, place = fsspec.filesystem("memory"), uuid.uuid4().hex
