@@ -60,6 +60,8 @@ def test_the_report_is_json_in_compressais_shape_csv_png_and_html(report, folder
 def test_the_page_needs_no_network_and_holds_its_data(report):
     page = (report / "index.html").read_text()
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//|@import|url\((?!#)|fetch\(|XMLHttpRequest", page)
+    # The legend stays in sight beside what it switches, not over the details.
+    assert page.index("<section>") < page.index('id="legend"') < page.index("</section>") < page.index('id="look"')
     data = json.loads(re.search(r"const data = (.*);\n", page)[1])
     assert [metric["name"] for metric in data["metrics"]] == ["psnr", "ms-ssim"]
     (detail,) = data["details"]
