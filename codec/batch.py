@@ -268,8 +268,20 @@ def _ignored_interrupt() -> Iterator[None]:
 
 
 def _prepare_worker() -> None:
+    import threading
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave when the parent is killed: workers hold both ends of the queue of jobs, so they would wait on it for ever."""
+    from multiprocessing import parent_process
+
+    if parent := parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _leave(signum: int, frame: object) -> None:

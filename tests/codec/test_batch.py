@@ -188,3 +188,46 @@ def test_a_second_termination_does_not_cut_short_the_removal(tmp_path, run, code
     result = subprocess.run([sys.executable, str(script), str(tmp_path / "out")], timeout=60)
     assert result.returncode == code
     assert {path.name for path in tmp_path.iterdir()} == {"twice.py"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_workers_end_when_the_parent_is_killed(tmp_path):
+    script = tmp_path / "sleepers.py"
+    script.write_text(
+        textwrap.dedent("""\
+        import os, sys, time
+        from pathlib import Path
+        from vqc.batch import Job, Outcome, run_jobs
+
+        def work(job):
+            Path(job.source).write_text(str(os.getpid()))
+            time.sleep(0 if job.source.endswith("short") else 60)
+            return Outcome(job, {})
+
+        if __name__ == "__main__":
+            list(run_jobs(work, [Job(sys.argv[1] + name) for name in ("/long", "/short")], 2))
+        """)
+    )
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+    try:
+        notes = [tmp_path / "long", tmp_path / "short"]
+        _wait_for(lambda: all(note.exists() and note.read_text() for note in notes))
+    finally:
+        process.kill()
+        process.wait()
+    workers = {note.read_text() for note in notes}
+    _wait_for(lambda: not any(_runs(worker) for worker in workers))
+
+
+def _wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

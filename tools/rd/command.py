@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, count
 from pathlib import PurePath
 from time import perf_counter
 
@@ -12,6 +14,7 @@ import click
 
 from vqc.batch import Outcome
 from vqc.commands.options import FiniteFloat, cluster_option
+from vqc.failures import describe
 
 from .bd import MIN_OVERLAP
 from .codecs import CODECS, Codec, make_codecs
@@ -107,12 +110,12 @@ def run(
         found = list(dict.fromkeys(pictures(inputs)))
         chosen = make_codecs(codecs.split(","), {name: (encoder, decoder) for name, encoder, decoder in programs}, threads)
         measures = metrics_named(metrics.split(","))
-        extra = _extra_curves(curves, published, found)
+        extra = _extra_curves(curves, published, found, [codec.label for codec in chosen])
         shown = _shown(crop_files, found, crops)
         if anchor and anchor not in {*(codec.label for codec in chosen), *(results.name for results in extra)}:
             raise ValueError(f"--anchor {anchor} is none of the codecs and curves")
     except (OSError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(describe(error).message) from error
     here = available(chosen, _tell)
     if not here:
         raise click.ClickException("none of the codecs is available")
@@ -152,13 +155,22 @@ def rd() -> None:
     """Rate-distortion evaluation: quality against size of several codecs."""
 
 
-def _extra_curves(files: Sequence[str], published: str, inputs: Sequence[str]) -> list[Results]:
-    extra = [results for file in files for results in read_results(read_bytes(file), file)]
+def _extra_curves(files: Sequence[str], published: str, inputs: Sequence[str], labels: Sequence[str]) -> list[Results]:
+    """Curves of the files and published ones; a name that a codec (of these labels) or curve has already gets its file's."""
+    extra: list[Results] = []
+    taken = set(labels)
+    for file in files:
+        for results in read_results(read_bytes(file), file):
+            numbered = (f"{results.name} ({file}, {number})" for number in count(2))
+            names = chain((results.name, f"{results.name} ({file})"), numbered)
+            name = next(name for name in names if name not in taken)
+            taken.add(name)
+            extra.append(replace(results, name=name))
     kodak = is_kodak(PurePath(file).stem for file in inputs)
     if published == "kodak" and not kodak:
         _tell("the published curves are means over the 24 Kodak pictures, and the inputs are others: do not compare them")
     if published == "kodak" or (published == "auto" and kodak):
-        extra += published_kodak()
+        extra += (results for results in published_kodak() if results.name not in taken)
     return extra
 
 

@@ -16,12 +16,19 @@ def pictures(inputs: Iterable[str]) -> Iterator[str]:
     """Every picture among the inputs, files as given and folders walked in sorted order. Raises FileNotFoundError for an input
     that is not there and for a folder without pictures."""
     for given in inputs:
-        if not is_url(given) and not os.path.exists(given):
-            raise FileNotFoundError(None, "no such file or folder", given)
         found = [place for place, _ in files_in([given], is_picture)]
         if found == [given] and _is_folder(given):
             raise FileNotFoundError(None, "no pictures in this folder", given)
+        if found == [given] and not _exists(given):
+            raise FileNotFoundError(None, "no such file or folder", given)
         yield from found
+
+
+def _exists(place: str) -> bool:
+    if not is_url(place):
+        return os.path.exists(place)
+    store, path = store_of(place)
+    return store.exists(path)
 
 
 def _is_folder(place: str) -> bool:

@@ -13,7 +13,7 @@ from vqc.commands.options import FiniteFloat
 from vqc.failures import describe
 from vqc.outputs import open_output
 
-from .codecs import CODECS, Codec, CodecUnavailable, make_codecs
+from .codecs import CODECS, Codec, make_codecs
 from .metrics import METRICS
 from .point import load
 from .search import Trial, largest_within, lowest_reaching
@@ -87,7 +87,7 @@ def find(
     for codec in chosen:
         try:
             trial = _search(codec, image, name, target)
-        except (CodecUnavailable, ValueError, RuntimeError, OSError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             click.echo(f"vqc rd find: {codec.label}: {describe(error).message}", err=True)
             missed = 1
             continue

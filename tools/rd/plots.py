@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from .metrics import Metric
 from .results import Results
 
 # Colours that stay apart on white and on black, and for most colour-blind eyes (after Okabe and Ito).
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b4fb5", "#8c564b")
+# Where the name of a point may stand: offset in points, and the side of the text that is held there.
+_BESIDE = tuple((x, y, side) for y in (6, -7) for x, side in ((6, "left"), (-6, "right"))) + tuple(
+    (0, y, "center") for y in (10, -11, 19, -20)
+)
 _DASHES = ((4, 2), (1, 1.5), (6, 2, 1, 2), (3, 1), (6, 2, 1, 2, 1, 2), (2, 3), (8, 2), (1, 3))
 
 
@@ -54,14 +60,38 @@ def speed_plot(anchor: str, rates: Mapping[str, float], times: Mapping[str, tupl
         for place, (label, seconds) in enumerate(times.items()):
             if label in rates:
                 axes.plot(seconds[direction], rates[label], "o", color=colour(place))
-                axes.annotate(label, (seconds[direction], rates[label]), xytext=(6, 4), textcoords="offset points", fontsize=8)
         axes.set_xscale("log")
         axes.margins(x=0.25, y=0.15)
         axes.set(xlabel=f"{name}, seconds per megapixel")
         axes.grid(alpha=0.3, which="both")
     both[0].set_ylabel(f"BD-rate against {anchor} [%]")
     figure.suptitle(title)
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # the layout decides where points lie on the paper
+    for axes, direction in zip(both, (0, 1)):
+        label_points(axes, {label: (seconds[direction], rates[label]) for label, seconds in times.items() if label in rates})
     return _png(figure)
+
+
+def label_points(axes: Any, points: Mapping[str, tuple[float, float]]) -> list[Any]:
+    """Name the points where the names cover neither a point nor one another, as far as there is room; the texts."""
+    pixels = {label: axes.transData.transform(point) for label, point in points.items()}
+    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in pixels.values()]
+    texts = []
+    for label, point in points.items():
+        tried = []
+        for x, y, side in _BESIDE:
+            style = {"xytext": (x, y), "textcoords": "offset points", "ha": side, "va": "center", "fontsize": 8}
+            text = axes.annotate(label, point, **style)
+            box = text.get_window_extent()
+            outside = box.x0 < axes.bbox.x0 or box.x1 > axes.bbox.x1
+            tried.append((box.count_overlaps(taken) + outside, len(tried), text, box))
+            text.remove()
+        _, _, text, box = min(tried)
+        axes.add_artist(text)
+        taken.append(box)
+        texts.append(text)
+    return texts
 
 
 def colour(place: int) -> str:

@@ -15,7 +15,7 @@ from vqc.image_files import read_image
 from vqc.places import readable
 
 from .codecs import Codec, Setting
-from .memory import peak_memory
+from .memory import give_back, peak_memory
 from .metrics import METRICS
 
 
@@ -44,7 +44,7 @@ class Measure:
         torch.set_num_threads(self.threads)
         codec = self.codecs[point.codec]
         image = load(point.source)
-        _warm_up(codec, point.source, point.setting)
+        first = _warm_up(codec, image, point.setting)
         with peak_memory() as encoding_memory:
             began = perf_counter()
             data = codec.encode(image, point.setting)
@@ -70,8 +70,8 @@ class Measure:
             **values,
             "encoding_time": encoding_time,
             "decoding_time": decoding_time,
-            "encoding_memory": encoding_memory.added,
-            "decoding_memory": decoding_memory.added,
+            "encoding_memory": _more(encoding_memory.added, first[0]),
+            "decoding_memory": _more(decoding_memory.added, first[1]),
             "metric_time": metric_time,
             "other_time": perf_counter() - start - encoding_time - decoding_time - metric_time,
         }
@@ -95,8 +95,23 @@ def load(source: str) -> np.ndarray:
 _warm: set[str] = set()  # codecs that this process has run before
 
 
-def _warm_up(codec: Codec, source: str, setting: Setting) -> None:
-    """Run a codec once in this process before it is timed: models are loaded and code paths chosen at first use."""
-    if repr(codec) not in _warm:
-        codec.decode(codec.encode(load(source), setting))
-        _warm.add(repr(codec))
+def _warm_up(codec: Codec, image: np.ndarray, setting: Setting) -> tuple[int | None, int | None]:
+    """Run a codec once in this process before it is timed: models are loaded and code paths chosen at first use.
+
+    Returns the memory that encoder and decoder took, which later calls find already there and use again; None where it is not
+    known or the codec was warm.
+    """
+    if repr(codec) in _warm:
+        return None, None
+    give_back()
+    with peak_memory() as encoding:
+        data = codec.encode(image, setting)
+    give_back()
+    with peak_memory() as decoding:
+        codec.decode(data)
+    _warm.add(repr(codec))
+    return encoding.added, decoding.added
+
+
+def _more(one: int | None, other: int | None) -> int | None:
+    return max((value for value in (one, other) if value is not None), default=None)

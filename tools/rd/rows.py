@@ -1,7 +1,8 @@
 """The results of a run as they come: JSON lines, one row per file, codec and setting, that survive a kill at any moment.
 
-The first line describes the run, so that `--resume` never mixes rows of different codecs or versions. A local folder holds
-one file that grows; a store of objects cannot append, so there each batch of rows is an object of its own.
+The first line describes the run, and so does one more whenever further codecs join, so that `--resume` never mixes rows of
+different codecs or versions. A local folder holds one file that grows; a store of objects cannot append, so there each batch
+of rows is an object of its own.
 """
 
 from __future__ import annotations
@@ -51,22 +52,23 @@ class RowLog:
         self._count = len(names)
         if names and not self.folder.remote:
             _drop_torn_line(self.folder.where(LOCAL))
-        head = next(iter(self.folder.read(names[0]).splitlines()), None) if names else None
-        if head is None:
+        runs = [entry["run"] for entry in self._entries() if "run" in entry]
+        for before in runs:
+            _compare(before, run)
+        # A codec that joins is compared too when the run is continued once more.
+        if not run["codecs"].keys() <= {label for before in runs for label in before.get("codecs", ())}:
             self._append_line(json.dumps({"run": run}))
             self.flush()
-            return
-        _compare(json.loads(head).get("run", {}), run)
         yield from self.rows()
 
     def rows(self) -> Iterator[Row]:
         """Every row that has been written, in that order."""
+        return (entry for entry in self._entries() if "run" not in entry)
+
+    def _entries(self) -> Iterator[Row]:
         for name in self.folder.names(PREFIX):
             if name.endswith(".jsonl"):
-                for line in self.folder.read(name).splitlines():
-                    entry = json.loads(line)
-                    if "run" not in entry:
-                        yield entry
+                yield from map(json.loads, self.folder.read(name).splitlines())
 
     def append(self, row: Row) -> None:
         """Add a row."""

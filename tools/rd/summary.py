@@ -179,6 +179,7 @@ def _comparison(metric: str, anchor: str, test: str, averages: Delta, files: Map
 
 def metrics_named(names: Sequence[str]) -> list[Metric]:
     """Metrics by name. Raises ValueError for an unknown one."""
+    names = [name.strip() for name in names]
     if unknown := [name for name in names if name not in METRICS]:
         raise ValueError(f"unknown metric {', '.join(unknown)}: choose from {', '.join(METRICS)}")
     return [METRICS[name] for name in names]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import subprocess
 import sys
 
 import numpy as np
@@ -66,6 +68,41 @@ def test_odd_sizes(name, size, draw):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "mine"])
+def test_both_ends_of_the_settings_are_coded(name, picture):
+    codec = codec_here(name)
+    for setting in (codec.settings[0], codec.settings[-1]):
+        assert codec.decode(codec.encode(picture, setting)).shape == picture.shape
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="counts threads in /proc")
+@pytest.mark.parametrize("name", ["avif", "jxl"])
+def test_a_decoder_uses_the_threads_it_was_given(name, picture, tmp_path):
+    codec = codec_here(name)
+    (tmp_path / "coded").write_bytes(codec.encode(np.tile(picture, (6, 6, 1)), codec.points(3)[1]))
+    # In a process of its own, where nothing has made threads before; sampled while the decoder runs.
+    program = """if True:
+        import os, sys, threading
+        from vqc.tools.rd.codecs import make_codec
+        data, codec, most, done = open(sys.argv[1], "rb").read(), make_codec(sys.argv[2], {}, 3), 0, threading.Event()
+        before = len(os.listdir("/proc/self/task")) + 1
+        def sample():
+            global most
+            while not done.wait(0.0005):
+                most = max(most, len(os.listdir("/proc/self/task")) - before)
+        os.sched_getaffinity = lambda pid: set(range(16))
+        watch = threading.Thread(target=sample)
+        watch.start()
+        for _ in range(5):
+            codec.decode(data)
+        done.set()
+        watch.join()
+        print(most)
+    """
+    most = subprocess.run([sys.executable, "-c", program, str(tmp_path / "coded"), name], capture_output=True, check=True)
+    assert int(most.stdout) <= 3
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mine"])
 @pytest.mark.parametrize("count", [2, 6, 9, 30])
 def test_points_rise_and_are_settings_of_the_codec(name, count):
     codec = make_codec(name, {})
@@ -101,9 +138,9 @@ def test_a_model_that_is_not_installed_is_unavailable():
 
 
 def test_options_of_a_spec_reach_the_codec():
-    codec = make_codec("jpeg:subsampling=4:4:4:progressive=1:ladder=10/50.5/x:label=JPEG 4:4:4", {}, threads=3)
-    assert (codec.subsampling, codec.progressive, codec.ladder) == ("4:4:4", True, (10, 50.5, "x"))
-    assert (codec.label, codec.threads, codec.points(6)) == ("JPEG 4:4:4", 3, (10, 50.5, "x"))
+    codec = make_codec("jpeg:subsampling=4:4:4:progressive=1:ladder=10/50.5/90:label=JPEG 4:4:4", {}, threads=3)
+    assert (codec.subsampling, codec.progressive, codec.ladder) == ("4:4:4", True, (10, 50.5, 90))
+    assert (codec.label, codec.threads, codec.points(6)) == ("JPEG 4:4:4", 3, (10, 50.5, 90))
     assert make_codec("avif:speed=9", {}).label == "avif:speed=9"
 
 
@@ -115,6 +152,10 @@ def test_options_of_a_spec_reach_the_codec():
         ("avif:speed=fast", "speed"),
         ("jpeg:optimize=yes", "optimize"),
         ("jpeg:threads=2", "threads"),
+        ("jpeg:ladder=", "empty"),
+        ("jpeg:ladder=20/50/20", "twice"),
+        ("jpeg:ladder=20/50/500", "500"),
+        ("webp:ladder=20/high", "high"),
     ],
 )
 def test_a_wrong_spec_is_named(spec, word):
@@ -129,8 +170,23 @@ def test_two_codecs_of_one_label_are_refused():
 
 def test_a_program_that_fails_tells_its_last_line(picture):
     codec = make_codec("bad", {"bad": (CONVERT + "'raise SystemExit(\"no such quality\")' {source}", "true")})
-    with pytest.raises(RuntimeError, match="no such quality"):
+    with pytest.raises(OSError, match="no such quality"):
         codec.encode(picture, 10)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "word"),
+    [("enc {sorce} {coded}", "sorce"), ("enc '{source}", "quotation"), ("enc {} {coded}", "enc {}"), ("", "needs")],
+)
+def test_a_template_that_cannot_be_filled_in_is_refused_at_once(encoder, word):
+    with pytest.raises(ValueError, match=word):
+        make_codec("bad", {"bad": (encoder, "dec {coded} {decoded}")})
+
+
+def test_a_program_among_no_codecs_is_refused():
+    with pytest.raises(ValueError, match="mine"):
+        make_codecs(["jpeg"], PROGRAMS, 1)
+    assert [codec.label for codec in make_codecs(["jpeg", " mine"], PROGRAMS, 1)] == ["jpeg", "mine"]
 
 
 def test_a_program_that_is_not_there_is_unavailable():

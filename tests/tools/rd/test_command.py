@@ -60,6 +60,8 @@ def test_the_report_is_json_in_compressais_shape_csv_png_and_html(report, folder
 def test_the_page_needs_no_network_and_holds_its_data(report):
     page = (report / "index.html").read_text()
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//|@import|url\((?!#)|fetch\(|XMLHttpRequest", page)
+    # The legend stays in sight beside what it switches, not over the details.
+    assert page.index("<section>") < page.index('id="legend"') < page.index("</section>") < page.index('id="look"')
     data = json.loads(re.search(r"const data = (.*);\n", page)[1])
     assert [metric["name"] for metric in data["metrics"]] == ["psnr", "ms-ssim"]
     (detail,) = data["details"]
@@ -139,6 +141,19 @@ def test_curves_of_other_tools_stand_beside_the_measured(folder, tmp_path):
     assert "drawn0.png is not JSON" in wrong
 
 
+def test_curves_of_an_earlier_run_are_not_taken_for_codecs_of_the_same_name(report, folder, tmp_path):
+    earlier = json.loads((report / "curves" / "jpeg.json").read_text())
+    earlier["results"]["bpp"] = [2 * rate for rate in earlier["results"]["bpp"]]
+    (tmp_path / "earlier.json").write_text(json.dumps([earlier, earlier]))
+    file = str(tmp_path / "earlier.json")
+    options = ["--codecs", "jpeg", "--metrics", "psnr", "--points", "5", "--curves", file, "--crops", "0"]
+    run(folder, *options, "--out", tmp_path / "r")
+    with open(tmp_path / "r" / "bd.csv", newline="") as lines:
+        rates = {(row["anchor"], row["test"]): float(row["bd_rate_percent"]) for row in csv.DictReader(lines)}
+    assert rates["jpeg", f"jpeg ({file})"] == pytest.approx(100)
+    assert rates["jpeg", f"jpeg ({file}, 2)"] == pytest.approx(100)
+
+
 def test_inputs_and_report_by_url(folder, tmp_path):
     fsspec = pytest.importorskip("fsspec")
     store, place = fsspec.filesystem("memory"), uuid.uuid4().hex
@@ -160,7 +175,9 @@ def test_inputs_and_report_by_url(folder, tmp_path):
     ("arguments", "word"),
     [
         (["no-such-folder"], "no-such-folder"),
+        (["memory://no-such-folder"], "no such file"),
         (["--codecs", "gif"], "gif"),
+        (["--curves", "no-such-curve"], ": no-such-curve: No such file"),
         (["--metrics", "beauty"], "beauty"),
         (["--crop", "elsewhere.png"], "elsewhere.png"),
         (["--points", "1"], "--points"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +60,25 @@ def test_pictures_of_16_bits_are_refused(tmp_path):
     Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match="16 bits"):
         load(str(tmp_path / "deep.png"))
+
+
+def test_memory_is_seen_in_a_process_that_has_some_left(tmp_path, picture):
+    Image.fromarray(np.tile(picture, (4, 4, 1))).save(tmp_path / "a.png")
+    program = """if True:
+        import sys
+        from vqc.tools.rd.codecs import make_codec
+        from vqc.tools.rd.point import Measure, Point
+        codecs = {name: make_codec(name, {}) for name in ("vqc", "jpeg2000")}
+        measure = Measure(codecs, ("psnr",), 1)
+        rows = [measure(Point(sys.argv[1], codec=name, setting=30)).record for name in codecs]
+        print(rows[1]["encoding_memory"], rows[1]["decoding_memory"])
+    """
+    command = [sys.executable, "-c", program, str(tmp_path / "a.png")]
+    memory = subprocess.run(command, capture_output=True, check=True).stdout.split()
+    if b"None" in memory:
+        pytest.skip("the system does not tell")
+    # OpenJPEG holds four bytes per sample in either direction.
+    assert min(map(int, memory)) > 4 * 16 * picture.size * 0.9
 
 
 def test_peak_memory_sees_what_is_given_back_before_the_end():

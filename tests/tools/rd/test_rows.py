@@ -75,7 +75,12 @@ def test_further_codecs_and_settings_may_join(tmp_path):
     more = json.loads(json.dumps(RUN))
     more["codecs"]["jpeg"]["settings"] = [10, 20]
     more["codecs"]["webp"] = {"version": "1", "options": {}, "settings": [5]}
-    assert begin(tmp_path, more, resume=True)[1] == []
+    log, there = begin(tmp_path, more, resume=True)
+    assert there == []
+    log.append({"codec": "webp"})
+    more["codecs"]["webp"]["version"] = "2"
+    with pytest.raises(ResumeError, match="webp"):
+        begin(tmp_path, more, resume=True)
 
 
 def test_a_store_of_objects_gets_rows_in_batches():

@@ -34,9 +34,12 @@ _CONVERTERS = {"int": int, "float": float, "str": str, "str | None": str}
 def make_codecs(specs: Iterable[str], programs: Mapping[str, tuple[str, str]], threads: int) -> list[Codec]:
     """The codecs of several specs, in that order. programs: name -> (encode template, decode template).
 
-    Raises ValueError for an unknown name, option or value, and for two codecs of the same label.
+    Raises ValueError for an unknown name, option or value, a program that no spec names, and two codecs of the same label.
     """
+    specs = [spec.strip() for spec in specs]
     codecs = [make_codec(spec, programs, threads) for spec in specs]
+    if unused := programs.keys() - {_OPTION.split(spec)[0] for spec in specs}:
+        raise ValueError(f"--program {', '.join(sorted(unused))} is not among --codecs")
     labels = [codec.label for codec in codecs]
     if doubles := sorted({label for label in labels if labels.count(label) > 1}):
         raise ValueError(f"several codecs are called {', '.join(doubles)}: give one of them a label=")
@@ -58,7 +61,9 @@ def make_codec(spec: str, programs: Mapping[str, tuple[str, str]], threads: int 
         if key not in known:
             raise ValueError(f"codec {name} has no option {key!r}: choose from {', '.join(sorted(known))}")
         given[key] = _ladder(value) if key == "ladder" else _value(name, key, known[key], value)
-    return kind(**{"label": spec, "threads": threads, **given})
+    codec = kind(**{"label": spec, "threads": threads, **given})
+    _check_ladder(codec)
+    return codec
 
 
 def _value(name: str, key: str, kind: str, text: str) -> object:
@@ -70,6 +75,16 @@ def _value(name: str, key: str, kind: str, text: str) -> object:
         return _CONVERTERS[kind](text)
     except ValueError:
         raise ValueError(f"option {key} of codec {name} is a number, not {text!r}") from None
+
+
+def _check_ladder(codec: Codec) -> None:
+    """Raises ValueError for settings that the codec does not have, where those are numbers of a known range."""
+    if len(set(codec.ladder)) < len(codec.ladder) or "" in codec.ladder:
+        raise ValueError(f"the ladder of {codec.label} has a setting twice or an empty one")
+    if codec.LADDER and not isinstance(codec, Program):
+        low, *_, high = codec.settings
+        if wrong := [rung for rung in codec.ladder if isinstance(rung, str) or not low <= rung <= high]:
+            raise ValueError(f"the ladder of {codec.label} holds {wrong[0]}: settings are {low} to {high}")
 
 
 def _ladder(text: str) -> tuple[Setting, ...]:

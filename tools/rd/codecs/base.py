@@ -12,7 +12,7 @@ import numpy as np
 Setting = int | float | str
 
 
-class CodecUnavailable(RuntimeError):
+class CodecUnavailable(ValueError):
     """A codec whose library, model or program is not here; the message says what would bring it."""
 
 

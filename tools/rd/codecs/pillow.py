@@ -10,7 +10,7 @@ from importlib.metadata import version as installed
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image, features
+from PIL import AvifImagePlugin, Image, features
 
 from .base import Codec, CodecUnavailable, Setting
 
@@ -112,6 +112,11 @@ class Avif(PillowCodec):
         # The encoder's choices depend on the number of threads: fixed, or the same run would differ between machines.
         return {"quality": setting, "speed": self.speed, "subsampling": self.subsampling, "max_threads": self.threads}
 
+    def decode(self, data: bytes) -> np.ndarray:
+        # The decoder takes every CPU otherwise, and has no argument for it.
+        AvifImagePlugin.DEFAULT_MAX_THREADS = self.threads
+        return super().decode(data)
+
 
 @dataclass(frozen=True)
 class JpegXl(PillowCodec):
@@ -119,12 +124,17 @@ class JpegXl(PillowCodec):
     LADDER: ClassVar = (10, 25, 40, 55, 70, 80, 88, 93, 96)
     effort: int = 7
 
+    @property
+    def settings(self) -> Sequence[Setting]:
+        return range(1, 100)  # the plugin fails at 100, unless lossless, which is no point of this ladder
+
     def save_options(self, setting: Setting, size: tuple[int, int]) -> dict[str, Any]:
         _load_jxl()
         return {"quality": setting, "effort": self.effort, "num_threads": self.threads}
 
     def decode(self, data: bytes) -> np.ndarray:
-        _load_jxl()
+        # As with AVIF.
+        _load_jxl().DECODE_THREADS = self.threads
         return super().decode(data)
 
     def version(self) -> str:
@@ -132,8 +142,10 @@ class JpegXl(PillowCodec):
         return f"pillow-jxl-plugin {installed('pillow-jxl-plugin')}"
 
 
-def _load_jxl() -> None:
+def _load_jxl() -> Any:
+    """The plugin, whose import registers the format."""
     try:
-        import pillow_jxl  # noqa: F401  (registers the format)
+        from pillow_jxl import JpegXLImagePlugin
     except ImportError as error:
         raise CodecUnavailable(f"JPEG XL needs a plugin: pip install pillow-jxl-plugin ({error})") from error
+    return JpegXLImagePlugin

@@ -36,6 +36,18 @@ class Program(Codec):
 
     LADDER: ClassVar = (10, 25, 40, 55, 70, 80, 90, 95)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a template that cannot be filled in, before hours of work end in that."""
+        for template, names in ((self.encoder, ("quality", "source", "coded")), (self.decoder, ("coded", "decoded"))):
+            try:
+                command = self._command(template, **dict.fromkeys(names, ""))
+            except (LookupError, ValueError) as error:
+                what = f"{{{error.args[0]}}} is not known" if isinstance(error, KeyError) else error
+                known = ", ".join(f"{{{name}}}" for name in (*names, "threads"))
+                raise ValueError(f"command `{template}`: {what} (it can hold {known}; other braces are doubled)") from error
+            if not command:
+                raise ValueError("a program needs a command line")
+
     @property
     def settings(self) -> Sequence[Setting]:
         return self.ladder or range(101)
@@ -64,9 +76,12 @@ class Program(Codec):
         return f"{Path(path).name} sha256:{sha256(Path(path).read_bytes()).hexdigest()[:16]}"
 
     def _run(self, template: str, **values: object) -> None:
-        # Filled in after splitting, so that a file name with a space stays one argument.
-        command = [part.format(threads=self.threads, **values) for part in shlex.split(template)]
+        command = self._command(template, **values)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LONGEST)
         if done.returncode:
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise RuntimeError(f"{command[0]} ended with {done.returncode}: {' '.join(last)}")
+            raise ChildProcessError(None, ": ".join((f"{command[0]} ended with {done.returncode}", *last)))
+
+    def _command(self, template: str, **values: object) -> list[str]:
+        # Filled in after splitting, so that a file name with a space stays one argument.
+        return [part.format(threads=self.threads, **values) for part in shlex.split(template)]
