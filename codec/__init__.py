@@ -1,8 +1,10 @@
-"""vqc: learned compression of images into one versioned container.
+"""vqc: learned compression of pictures and sound into one versioned container.
 
     import vqc
     data = vqc.encode("photo.png", quality=60)
     picture = vqc.decode(data).image
+    data = vqc.encode("talk.wav", bitrate=6)
+    sound = vqc.decode(data).samples
 """
 
 from __future__ import annotations
@@ -12,9 +14,22 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import Damage, Decoded, Info, Report, decode, encode, encode_to, inspect, verify
+    from .api import Damage, Decoded, Info, Report, SoundInfo, decode, encode, encode_to, inspect, open_sound_stream, verify
 
-__all__ = ["Damage", "Decoded", "Info", "Report", "__version__", "decode", "encode", "encode_to", "inspect", "verify"]
+__all__ = [
+    "Damage",
+    "Decoded",
+    "Info",
+    "Report",
+    "SoundInfo",
+    "__version__",
+    "decode",
+    "encode",
+    "encode_to",
+    "inspect",
+    "open_sound_stream",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,15 +6,16 @@ import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from vqc.bitstream import ImageHeader, Limits, Reader, VqcError, Writer
+from vqc.bitstream import AudioHeader, Damage, ImageHeader, Limits, Reader, VqcError, Writer
 
 from .image_files import read_image
 from .image_writers import to_pillow
+from .media import AUDIO, Pipe, medium_of
 from .pixels import Pixels
 from .rate_search import search_quality
 from .timing import span
@@ -23,17 +24,10 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from .audio_api import DecodedSound, SoundStream
+
 DEFAULT_QUALITY = 60.0
 Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays and tensors
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One thing that is wrong with a file: where (byte offset and chunk, when known) and what."""
-
-    offset: int | None
-    chunk: str | None
-    message: str
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,35 @@ class Info:
 
 
 @dataclass(frozen=True)
+class SoundInfo:
+    """What a file that holds sound says of itself; see `inspect`."""
+
+    media: str
+    model: str
+    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
+    version: int
+    rate: int
+    channels: int
+    depth: int
+    samples: int  # of each channel; 0 when only decoding can tell
+    quality: float
+    span: int  # frames of 20 ms in a segment
+    segments: int
+    metadata: Mapping[str, bytes]
+    file_size: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.samples / self.rate
+
+    @property
+    def kbps(self) -> float:
+        """Kilobits per second: the whole file over its duration."""
+        return 8 * self.file_size / self.seconds / 1000 if self.samples else 0.0
+
+
+@dataclass(frozen=True)
 class Report:
     """Outcome of `verify`: number of segments that were read, and what is wrong."""
 
@@ -103,26 +126,29 @@ def encode(
     *,
     quality: float = DEFAULT_QUALITY,
     bpp: float | None = None,
+    bitrate: float | None = None,
     target_size: int | None = None,
+    rate: int | None = None,
     strip: bool = False,
     frame: int | None = None,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
 ) -> bytes:
-    """Encodes a picture to the bytes of a .vqc file.
+    """Encodes a picture or a sound to the bytes of a .vqc file.
 
-    source: path, binary file object, bytes, Pillow image, uint8 / uint16 array (H, W), (H, W, C) or torch tensor of that shape.
-    quality: 0 to 100 in steps of 0.1. bpp / target_size: search the quality whose file has this many bits per pixel / bytes,
-    within 2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
+    source: path, binary file object, bytes; a Pillow image, uint8 / uint16 array (H, W), (H, W, C) or torch tensor of such
+    a shape; or, with its `rate` in Hz, a float or integer array (N,) or (N, C) of samples. quality: 0 to 100 in tenths.
+    bpp / bitrate / target_size: search the quality whose file has this many bits per pixel / kbit/s (sound) / bytes, within
+    2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
     """
     file = io.BytesIO()
     encode_to(
-        source, file, quality=quality, bpp=bpp, target_size=target_size, strip=strip, frame=frame, device=device,
-        threads=threads, limits=limits,
+        source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, strip=strip, frame=frame,
+        device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
 
@@ -133,7 +159,9 @@ def encode_to(
     *,
     quality: float = DEFAULT_QUALITY,
     bpp: float | None = None,
+    bitrate: float | None = None,
     target_size: int | None = None,
+    rate: int | None = None,
     strip: bool = False,
     frame: int | None = None,
     device: str = "auto",
@@ -141,11 +169,21 @@ def encode_to(
     limits: Limits | None = None,
 ) -> None:
     """As `encode`, written to a binary file object as it is made; it need not be seekable."""
-    if bpp is not None and target_size is not None:
-        raise ValueError("bpp and target_size exclude each other")
+    if sum(wish is not None for wish in (bpp, bitrate, target_size)) > 1:
+        raise ValueError("bpp, bitrate and target_size exclude each other")
     if not 0 <= quality <= 100:
         raise ValueError(f"quality {quality} is outside 0..100")
+    medium, source = (AUDIO, source) if rate is not None else medium_of(source)
+    if medium == AUDIO:
+        if bpp is not None or frame is not None:
+            raise ValueError("bpp and frame are for pictures, and this is sound: bitrate sets its rate")
+        _encode_sound(source, file, quality, bitrate, target_size, rate, strip, device, threads)
+        return
+    if bitrate is not None:
+        raise ValueError("bitrate is for sound, and this is a picture: bpp sets its rate")
     with span("I/O"):
+        if isinstance(source, Pipe):
+            source = source.read()
         pixels = read_image(source, frame=frame, limits=limits)
     if strip:
         pixels = pixels.stripped()
@@ -163,20 +201,31 @@ def decode(
     source: Source,
     *,
     region: tuple[int, int, int, int] | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
     device: str = "auto",
     threads: int | None = None,
     allow_partial: bool = False,
     limits: Limits | None = None,
-) -> Decoded:
-    """Decodes a .vqc file.
+) -> Decoded | DecodedSound:
+    """Decodes a .vqc file: a picture to `Decoded`, a sound to `DecodedSound`.
 
     source: path, binary file object (a pipe will do) or bytes. region: (x, y, width, height) in pixels of the stored picture;
-    only the tiles it needs are read. allow_partial: of a damaged file, return what is whole and say in `damage` what is not;
-    lost tiles are grey. Raises VqcError and its kinds, ValueError for a region outside the picture.
+    only the tiles it needs are read. start, duration: seconds of a sound; only the spans that they need are read.
+    allow_partial: of a damaged file, return what is whole and say in `damage` what is not; lost tiles are grey, lost spans
+    fading noise. Raises VqcError and its kinds, ValueError for a region outside the picture or a start behind the sound.
     """
     with _reader(source, limits, allow_partial) as reader:
+        if isinstance(reader.header, AudioHeader):
+            from .audio_api import decode_sound
+
+            if region is not None:
+                raise ValueError("region is for pictures, and this is a sound")
+            return decode_sound(reader, _prepare(device, threads), allow_partial, start, duration)
         from .image_decoding import TileDecoder
 
+        if start or duration is not None:
+            raise ValueError("start and duration are for sound, and this is a picture")
         window = None if region is None else _window(region, reader.header)
         torch_device = _prepare(device, threads)
         tiles = TileDecoder(reader, window, torch_device, allow_partial)
@@ -185,11 +234,49 @@ def decode(
         return Decoded(content, _damage(reader, tiles.lost))
 
 
-def inspect(source: Source, *, limits: Limits | None = None) -> Info:
+@contextmanager
+def open_sound_stream(
+    source: Source,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    allow_partial: bool = False,
+    limits: Limits | None = None,
+) -> Iterator[SoundStream]:
+    """As `decode`, for a sound of any length: its format, and its blocks (C, n) float32 as they are decoded."""
+    with _reader(source, limits, allow_partial) as reader:
+        from .audio_api import SoundStream
+
+        if not isinstance(reader.header, AudioHeader):
+            raise ValueError("this is a picture, not a sound")
+        yield SoundStream(reader, _prepare(device, threads), allow_partial, start, duration)
+
+
+def inspect(source: Source, *, limits: Limits | None = None) -> Info | SoundInfo:
     """Header, metadata and size of a .vqc file, without decoding it. source: path, binary file object or bytes."""
     with _reader(source, limits, False) as reader:
         header = reader.header
         segments = len(reader.index()) if reader.seekable else sum(1 for _ in reader.segments())
+        if isinstance(header, AudioHeader):
+            from .audio_payload import samples_of
+
+            return SoundInfo(
+                media="audio",
+                model=header.model,
+                weights=header.weights.hex(),
+                version=reader.version,
+                rate=header.rate,
+                channels=header.channels,
+                depth=header.depth,
+                samples=samples_of(reader),
+                quality=header.quality / 10,
+                span=header.span,
+                segments=segments,
+                metadata=dict(reader.metadata),
+                file_size=reader.size,
+            )
         return Info(
             media="image",
             model=header.model,
@@ -215,10 +302,36 @@ def verify(source: Source, *, device: str = "auto", threads: int | None = None, 
     Raises VqcError only where the header is unusable; everything else is in the report.
     """
     with _reader(source, limits, True) as reader:
-        from .image_decoding import check_segments
-
-        count, lost = check_segments(reader, _prepare(device, threads))
+        if isinstance(reader.header, AudioHeader):
+            from .audio_decoding import check_spans as check
+        else:
+            from .image_decoding import check_segments as check
+        count, lost = check(reader, _prepare(device, threads))
         return Report(count, _damage(reader, lost))
+
+
+def _encode_sound(
+    source: Source,
+    file: BinaryIO,
+    quality: float,
+    bitrate: float | None,
+    target_size: int | None,
+    rate: int | None,
+    strip: bool,
+    device: str,
+    threads: int | None,
+) -> None:
+    from .audio_api import write_sound
+    from .sound_files import open_sound
+
+    with open_sound(source, rate) as (kind, blocks):
+        if strip:
+            kind = replace(kind, tags={})
+        if target_size is not None:
+            if not kind.samples:
+                raise ValueError("the length of this sound is not known beforehand: give bitrate instead of target_size")
+            bitrate = target_size * 8 * kind.rate / kind.samples / 1000
+        write_sound(kind, blocks, file, _prepare(device, threads), quality, bitrate)
 
 
 def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device) -> None:

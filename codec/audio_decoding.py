@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from vqc.bitstream import AudioHeader, Corrupt, Header, Reader, Segment, VqcError
-from vqc.bitstream.cursor import Cursor
 from vqc.models import weights
-from vqc.models.audio_hyperprior import HALO, AudioDecoder
+from vqc.models.audio_hyperprior import HALO, AudioDecoder, silence
 from vqc.models.audio_transform import BANDS, HOP, LATENTS
 
 from .audio_encoding import mid_side
+from .audio_payload import split_payload
 from .latent_coding import Lost, decode_latents, load_decoder
-from .sound import CODED_RATE, Resampler, coded_length
+from .sound import CODED_RATE, Resampler
 from .timing import span
 
 FADE = 4.0  # how much the mean level of a concealed span falls, in units of the first envelope latent
@@ -30,28 +30,12 @@ def load_audio_decoder(header: Header, device: torch.device) -> AudioDecoder:
     return load_decoder(header, device, weights.audio_decoder, weights.AUDIO_MODEL)
 
 
-def split_payload(segment: Segment, header: AudioHeader) -> tuple[int, int | None, bytes]:
-    """Frames of a segment, samples of the whole sound (in the last segment, else None), and coded symbols. Raises Corrupt."""
-    cursor = Cursor(segment.payload, 0, "segment")
-    frames, samples = cursor.varint(), cursor.varint()
-    if frames > header.span or (samples == 0 and frames != header.span):
-        raise Corrupt(f"span {segment.number} has {frames} frames")
-    if samples and header.samples not in (0, samples - 1):
-        raise Corrupt(f"the last span tells {samples - 1} samples, the header {header.samples}")
-    if samples:
-        total = -(-coded_length(samples - 1, header.rate) // HOP) + 1 if samples > 1 else 0
-        # the resampler may give a few samples more or fewer than the rates say
-        if abs(total - segment.number * header.span - frames) > 1:
-            raise Corrupt(f"span {segment.number} has {frames} frames, which do not end with sample {samples - 1}")
-    return frames, samples - 1 if samples else None, segment.payload[cursor.position :]
-
-
 def decode_span(decoder: AudioDecoder, segment: Segment, header: AudioHeader) -> tuple[np.ndarray, int | None]:
     """Latents (384, C, T) of a segment, and the samples of the whole sound if it is the last. Raises Corrupt."""
     try:
         frames, samples, data = split_payload(segment, header)
-        if frames == 0:
-            return np.zeros((LATENTS, header.channels, 0), np.float32), samples
+        if data is None:
+            return silence(header.channels, frames), samples
         latents = decode_latents(decoder, data, segment.digest, header.channels, frames, header.quality)
     except Corrupt as error:
         raise Corrupt(f"span {segment.number}: {error.message}") from error
@@ -182,10 +166,8 @@ class SpanDecoder:
 
     def _conceal(self, level: np.ndarray | None, frames: int) -> np.ndarray:
         """Noise of the last known spectrum, fading (silence where nothing is known)."""
-        latents = np.zeros((LATENTS, self.header.channels, frames), np.float32)
-        if level is None:
-            latents[0] = -10.0
-        else:
+        latents = silence(self.header.channels, frames)
+        if level is not None:
             latents[:BANDS] = level[:, :, None]
             latents[0] -= np.linspace(0, FADE, frames, dtype=np.float32)
         return latents

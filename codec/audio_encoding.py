@@ -23,6 +23,7 @@ from .sound import CODED_RATE, SoundFormat, resample
 from .timing import span
 
 SPAN = 128  # frames of a segment: 2.56 s
+SILENCE = 2.0**-24  # amplitude up to which a span is silence
 
 
 def header_for(kind: SoundFormat, quality: int, model: str = weights.AUDIO_MODEL, frames: int = SPAN) -> AudioHeader:
@@ -95,8 +96,10 @@ class SpanEncoder:
 
     def _code(self, number: int, first: int, last: int, total: int | None) -> Segment:
         """Frames first..last as a segment; total: frames in all, when the end has come."""
-        head = pack_varint(last - first) + pack_varint(self._received + 1 if total == last else 0)
-        if last == first:
+        own = self._samples[:, (first - 1) * HOP - self._start : last * HOP - self._start]
+        silent = not np.abs(own).max(initial=0) > SILENCE
+        head = pack_varint(2 * (last - first) + silent) + pack_varint(self._received + 1 if total == last else 0)
+        if silent:
             return Segment(number, 0, head, 0)
         before = max(first - HALO, 0)
         after = last + HALO if total is None else min(last + HALO, total)

@@ -37,6 +37,8 @@ class VqcImageFile(ImageFile.ImageFile):
             info = vqc.inspect(self._data)
         except VqcError as error:
             raise OSError(f"cannot open vqc file: {error}") from error
+        if info.media != "image":
+            raise OSError(f"cannot open vqc file: it holds {info.media}")
         mode = _MODES.get((info.channels, info.depth, bool(info.alpha)))
         if mode is None:
             raise OSError("Pillow has no mode for 16-bit colour or alpha: use vqc.decode, which returns an array")

@@ -60,8 +60,3 @@ def resample(blocks: Iterable[np.ndarray], channels: int, rate: int, target: int
     for block in blocks:
         yield resampler(block)
     yield resampler.finish(channels)
-
-
-def coded_length(samples: int, rate: int) -> int:
-    """Samples at 48 kHz that stand for `samples` at `rate`."""
-    return -(-samples * CODED_RATE // rate)

@@ -37,17 +37,18 @@ def open_sound(source: Any, rate: int | None = None) -> Iterator[tuple[SoundForm
     path = os.fspath(source) if isinstance(source, str | os.PathLike) else None
     name = path or "the input"
     file: Any = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
-    if path is None and not (hasattr(file, "seekable") and file.seekable()):
-        file = io.BytesIO(file.read())  # neither library reads every format from a pipe
-    start = file.tell() if path is None else 0
+    seekable = path is not None or file.seekable()
+    start = file.tell() if path is None and seekable else 0
     try:
+        if not seekable:
+            raise soundfile.LibsndfileError(1)  # libsndfile has to seek, FFmpeg takes most formats from a pipe
         with soundfile.SoundFile(path or file) as sound:
             kind = SoundFormat(sound.samplerate, sound.channels, _DEPTHS.get(sound.subtype, 16), sound.frames, _tags(sound))
             _check(kind, name)
             yield kind, _soundfile_blocks(sound, name)
             return
     except soundfile.LibsndfileError:
-        if path is None:
+        if path is None and seekable:
             file.seek(start)
     try:
         container = av.open(path or file)
@@ -60,9 +61,11 @@ def open_sound(source: Any, rate: int | None = None) -> Iterator[tuple[SoundForm
             raise UnreadableInput(name, "there is no sound in this file")
         stream = container.streams.audio[0]
         channels, fmt = stream.codec_context.channels, stream.codec_context.format
-        deep = fmt is not None and fmt.name.startswith(("s32", "flt", "dbl")) and stream.codec_context.name in _LOSSLESS
+        codec = stream.codec_context.name
+        deep = fmt is not None and fmt.name.startswith(("s32", "flt", "dbl")) and codec in _LOSSLESS
+        depth = 32 if codec.startswith("pcm_f") else 24 if deep else 16
         tags = {k.lower(): v for k, v in container.metadata.items() if k.lower() in TAGS}
-        kind = SoundFormat(stream.codec_context.sample_rate, channels, 24 if deep else 16, 0, tags)
+        kind = SoundFormat(stream.codec_context.sample_rate, channels, depth, 0, tags)
         _check(kind, name)
         yield kind, _av_blocks(container, kind, name)
 
@@ -82,7 +85,7 @@ def _array(samples: np.ndarray, rate: int | None) -> tuple[SoundFormat, Blocks]:
         raise ValueError("an array of samples needs its rate")
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "fi":
         raise ValueError(f"samples are {samples.dtype} with {samples.ndim} axes: (N,) or (N, C), float or int16, is needed")
-    columns = samples.reshape(len(samples), -1)
+    columns = samples[:, None] if samples.ndim == 1 else samples
     if samples.dtype.kind == "i":
         columns = columns.astype(np.float64) / -float(np.iinfo(samples.dtype).min)
     elif not np.isfinite(samples).all():

@@ -9,12 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .audio_transform import BLOCKS, HOP, KERNEL, AudioAnalysis, AudioSynthesis, inverse_mdct
+from .audio_transform import BLOCKS, HOP, KERNEL, LATENTS, AudioAnalysis, AudioSynthesis, inverse_mdct
 from .entropy_model import LatentDecoder, LatentEncoder, load_module, quality_row
 from .exact import plain_precision
 
 # Frames on each side of a frame that its synthesis, or its analysis, sees.
 HALO = BLOCKS * (KERNEL[1] // 2)
+
+SILENT = -64.0  # first envelope latent of a silent frame; nothing that is coded comes near
+QUIETEST = -10.4  # the same of the lowest level that networks have seen
+
+
+def silence(channels: int, frames: int) -> np.ndarray:
+    """Latents (384, C, T) that stand for zeros."""
+    latents = np.zeros((LATENTS, channels, frames), np.float32)
+    latents[0] = SILENT
+    return latents
 
 
 def noise(first: int, frames: int, channels: int) -> np.ndarray:
@@ -43,12 +53,17 @@ class AudioDecoder(LatentDecoder):
 
     @torch.inference_mode()
     def synthesise(self, latents: np.ndarray, first: int, quality: int) -> np.ndarray:
-        """Latents (384, C, T) of the frames from number `first` on to a wave (C, (T + 1) * 960), its ends incomplete."""
+        """Latents (384, C, T) of the frames from number `first` on to a wave (C, (T + 1) * 960), its ends incomplete.
+
+        Frames with the latents of `silence` give zeros.
+        """
+        silent = torch.from_numpy(latents[0] <= SILENT / 2).to(self.device)
+        latents = np.concatenate([latents[:1].clip(QUIETEST), latents[1:]])
         tensor = torch.from_numpy(latents)[None].to(self.device)
         fill = torch.from_numpy(noise(first, latents.shape[2], latents.shape[1]))[None].to(self.device)
         with plain_precision(self.device):
             spectrum = self.synthesis.spectrum(tensor, fill, quality_row(quality).to(self.device))
-            return inverse_mdct(spectrum[0].permute(1, 2, 0)).cpu().numpy()
+            return inverse_mdct(spectrum[0].masked_fill(silent, 0).permute(1, 2, 0)).cpu().numpy()
 
 
 class AudioEncoder(LatentEncoder):

@@ -1,9 +1,11 @@
-"""Draws the sample pictures of this folder: `python samples/make.py [FOLDER]`. Seeded, so every run draws the same.
+"""Makes the sample pictures and sounds of this folder: `python samples/make.py [FOLDER]`. Seeded, so every run draws the same.
 
 photo.png     512x384 RGB, a lake at evening with a boathouse and its sign: smooth sky, fine grass, sharp edges, small letters
 drawing.png   240x180 RGBA, flat shapes with soft edges and half transparent parts
 gradient.png  192x128 grey of 16 bits, steps far finer than 8 bits can hold
 portrait.jpg  a head and shoulders stored lying on the side, 200x160, with EXIF orientation 6
+talk.flac     3 s of vowels and a hiss, 24 kHz mono: pulses through resonances, as a voice is
+tune.flac     3 s of plucked strings, 44.1 kHz stereo, with a title
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from PIL import Image
 
 from vqc.image_files import write_image
@@ -189,12 +192,53 @@ def camera() -> bytes:
     return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
+def talk() -> tuple[np.ndarray, int, str]:
+    """(N, 1) samples, rate and title: four vowels with falling pitch, then a fading hiss."""
+    rate, rng = 24000, np.random.default_rng(5)
+    out = np.zeros(3 * rate)
+    vowels = [(730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480)]
+    for number, resonances in enumerate(vowels):
+        n = np.arange(int(0.5 * rate))
+        phase = np.cumsum(130 * (1 - 0.25 * n / len(n)) * (1 + 0.01 * np.sin(n / 700))) / rate
+        spectrum = np.fft.rfft((np.diff(np.floor(phase), prepend=0) > 0).astype(float) + 0.003 * rng.standard_normal(len(n)))
+        frequency = np.fft.rfftfreq(len(n), 1 / rate)
+        for centre in resonances:
+            spectrum = spectrum / np.sqrt((1 - (frequency / centre) ** 2) ** 2 + (0.12 * frequency / centre) ** 2)
+        vowel = np.fft.irfft(spectrum, len(n)) * np.sin(np.pi * n / len(n)) ** 0.5
+        start = int((0.1 + 0.58 * number) * rate)
+        out[start : start + len(n)] += 0.25 * vowel / np.abs(vowel).max()
+    hiss = np.diff(rng.standard_normal(int(0.4 * rate) + 1)) * np.hanning(int(0.4 * rate))
+    out[-len(hiss) :] += 0.04 * hiss
+    return out[:, None], rate, "four vowels"
+
+
+def tune() -> tuple[np.ndarray, int, str]:
+    """(N, 2) samples, rate and title: notes of decaying partials, each at its place between left and right."""
+    rate = 44100
+    out = np.zeros((3 * rate, 2))
+    for number, half_tones in enumerate((0, 7, 12, 16, 12, 7, 4, 0)):
+        n = np.arange(len(out) - int(number * 0.34 * rate))
+        pitch, note = 196 * 2 ** (half_tones / 12), np.zeros(len(n))
+        for partial in range(1, 13):
+            decay = np.exp(-n / rate * (1.5 + 0.9 * partial))
+            note += decay * np.sin(2 * np.pi * pitch * partial * (1 + 0.0004 * partial**2) * n / rate) / partial
+        side = 0.5 + 0.4 * np.sin(number)
+        out[len(out) - len(n) :] += 0.16 * note[:, None] * np.array((side, 1 - side))
+    return out, rate, "eight notes"
+
+
 SAMPLES = {"photo.png": photo, "drawing.png": drawing, "gradient.png": gradient, "portrait.jpg": portrait}
+SOUNDS = {"talk.flac": talk, "tune.flac": tune}
 
 
 def main(folder: Path) -> None:
     for name, draw in SAMPLES.items():
         write_image(draw(), folder / name)
+    for name, play in SOUNDS.items():
+        samples, rate, title = play()
+        with soundfile.SoundFile(folder / name, "w", rate, samples.shape[1], "PCM_16") as file:
+            file.title = title
+            file.write(samples)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from vqc.image_files import read_image
 
@@ -24,6 +25,14 @@ def test_sample_is_drawn_again_the_same(name):
     assert (stored.alpha is None) == (drawn.alpha is None)
     if drawn.alpha is not None:
         assert np.abs(stored.alpha.astype(int) - drawn.alpha).max() <= 1
+
+
+@pytest.mark.parametrize("name", list(make_samples.SOUNDS))
+def test_sound_is_made_again_the_same(name):
+    made, rate, _ = make_samples.SOUNDS[name]()
+    stored, stored_rate = soundfile.read(FOLDER / name, always_2d=True)
+    assert stored_rate == rate and stored.shape == made.shape
+    assert np.abs(stored - made).max() < 2 / 32768
 
 
 def test_samples_are_small():

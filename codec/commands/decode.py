@@ -1,19 +1,22 @@
-"""`vqc decode`: .vqc files to pictures."""
+"""`vqc decode`: .vqc files to pictures and sounds."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 import click
 
 from vqc.batch import STREAM, Job, Outcome
+from vqc.bitstream.header import AUDIO as AUDIO_MEDIUM
+from vqc.bitstream.header import PREFIX_SIZE
 from vqc.commands.encode import is_vqc
 from vqc.commands.options import (
     FILE,
     Engine,
+    FiniteFloat,
     Messages,
     Region,
     batch_options,
@@ -25,6 +28,7 @@ from vqc.commands.options import (
 from vqc.commands.report import report, shown
 from vqc.commands.targets import jobs_for, open_target, run_files, source_of
 from vqc.failures import CORRUPT
+from vqc.media import AUDIO, IMAGE, peek
 from vqc.places import size_of
 
 # Format names as --format takes them, with their extensions; output names are made with the first.
@@ -40,14 +44,18 @@ FORMATS = {
     "tga": (".tga",),
 }
 DEFAULT_FORMAT = "png"
+SOUND_FORMATS = {"wav": ".wav", "flac": ".flac", "aiff": ".aiff", "w64": ".w64"}
+SOUND_DEFAULT = ".wav"
+UNNAMED = ".?"  # extension of an output whose medium only its input tells
 _FORMAT_OF = {extension: name for name, extensions in FORMATS.items() for extension in extensions}
 
 format_options = combine(
     click.option(
         "--format",
         "format_name",
-        type=click.Choice(list(FORMATS), case_sensitive=False),
-        help="Format of the picture written; jpeg, avif and jp2 lose a little.  [default: by the extension of OUT; png for -]",
+        type=click.Choice([*FORMATS, *SOUND_FORMATS], case_sensitive=False),
+        help="Format of the picture or sound written; jpeg, avif and jp2 lose a little.  "
+        "[default: by the extension of OUT; png or wav for -]",
     ),
     click.option(
         "--eight-bit",
@@ -68,15 +76,24 @@ class DecodeFile:
     force: bool
     engine: Engine
     workers: int = 1
+    start: float = 0.0
+    duration: float | None = None
 
     def __call__(self, job: Job) -> Outcome:
         from vqc import api
         from vqc.image_files import write_image
 
+        source = source_of(job)
+        medium, source = vqc_medium(source)
+        if medium == AUDIO:
+            return self._sound(job, source)
+        if self.start or self.duration is not None:
+            raise ValueError("--start and --duration are for sound, and this is a picture")
+        job = replace(job, target=named_for(job.target, IMAGE, self.format))
         start = perf_counter()
         with open_target(job, self.force) as file:
             decoded = api.decode(
-                source_of(job), region=self.region, allow_partial=self.allow_partial, **self.engine.arguments(self.workers)
+                source, region=self.region, allow_partial=self.allow_partial, **self.engine.arguments(self.workers)
             )
             write_image(decoded.content, file, self.format or format_of(job.target), eight_bit=self.eight_bit)
         seconds = perf_counter() - start
@@ -95,6 +112,45 @@ class DecodeFile:
         problems = tuple(damage_line(damage) for damage in decoded.damage)
         return Outcome(job, record, summary, problems, CORRUPT if problems else 0)
 
+    def _sound(self, job: Job, source: Any) -> Outcome:
+        """Block by block, so that the length of a sound costs no memory."""
+        from vqc import api
+        from vqc.sound_files import SoundWriter
+
+        if self.region is not None:
+            raise ValueError("--region is for pictures, and this is a sound")
+        job = replace(job, target=named_for(job.target, AUDIO, self.format))
+        extension = f".{self.format}" if self.format else os.path.splitext(job.target or "")[1].lower()
+        if job.target == STREAM and not self.format:
+            extension = SOUND_DEFAULT
+        start, samples = perf_counter(), 0
+        options = {"start": self.start, "duration": self.duration, "allow_partial": self.allow_partial}
+        with (
+            api.open_sound_stream(source, **options, **self.engine.arguments(self.workers)) as stream,
+            open_target(job, self.force) as file,
+        ):
+            writer = SoundWriter(file, stream.kind, extension)
+            for block in stream.blocks():
+                writer.write(block)
+                samples += block.shape[1]
+            writer.close()
+            damage = stream.damage
+        seconds = perf_counter() - start
+        record: dict[str, Any] = {
+            "input": job.source,
+            "output": job.target,
+            "rate": stream.kind.rate,
+            "channels": stream.kind.channels,
+            "duration": samples / stream.kind.rate,
+            "seconds": round(seconds, 4),
+            "damage": [damage_record(one) for one in damage],
+        }
+        if job.target != STREAM:
+            record["bytes"] = size_of(job.target)
+        summary = f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {record['duration']:.2f} s, {seconds:.2f} s"
+        problems = tuple(damage_line(one) for one in damage)
+        return Outcome(job, record, summary, problems, CORRUPT if problems else 0)
+
 
 @click.command(
     epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 corrupt or truncated, 4 unsupported version or model, 5 limit exceeded, "
@@ -107,6 +163,19 @@ class DecodeFile:
     type=Region(),
     help="Decode this part only, in pixels from the top left corner of the stored picture; reads only the tiles it needs.  "
     "[default: all]",
+)
+@click.option(
+    "--start",
+    type=FiniteFloat(0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Of a sound: begin here; reads only the spans it needs.  [default: 0]",
+)
+@click.option(
+    "--duration",
+    type=FiniteFloat(0, min_open=True),
+    metavar="SECONDS",
+    help="Of a sound: decode so much.  [default: to the end]",
 )
 @click.option(
     "--allow-partial",
@@ -122,6 +191,8 @@ def decode(
     format_name: str | None,
     eight_bit: bool,
     region: tuple[int, int, int, int] | None,
+    start: float,
+    duration: float | None,
     allow_partial: bool,
     output_dir: str | None,
     jobs: int,
@@ -130,24 +201,45 @@ def decode(
     engine: Engine,
     messages: Messages,
 ) -> None:
-    """Decode the .vqc file IN to the picture OUT.
+    """Decode the .vqc file IN to the picture or sound OUT.
 
-    IN can be - for standard input. Without OUT, photo.vqc becomes photo.png beside it. The extension of OUT chooses the
-    format; OUT can be - for standard output. Several inputs, and folders with all the .vqc files below them, need -o DIR.
-    Inputs are never changed.
+    IN can be - for standard input. Without OUT, photo.vqc becomes photo.png beside it, and a sound talk.vqc talk.wav. The
+    extension of OUT chooses the format; OUT can be - for standard output. Several inputs, and folders with all the .vqc files
+    below them, need -o DIR. Inputs are never changed.
     """
-    extension = FORMATS[format_name or DEFAULT_FORMAT][0]
+    extension = FORMATS[format_name][0] if format_name in FORMATS else SOUND_FORMATS.get(format_name or "", UNNAMED)
     todo = jobs_for(inputs, output_dir, extension=extension, wanted=is_vqc, is_output=is_writable, as_json=messages.as_json)
-    if output_dir is None:
+    if output_dir is None and not todo[0].target.endswith(UNNAMED):
         check_format(todo[0].target, format_name)
     workers = min(jobs, len(todo))
-    work = DecodeFile(format_name, eight_bit, region, allow_partial, force, engine, workers)
+    work = DecodeFile(format_name, eight_bit, region, allow_partial, force, engine, workers, start, duration)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 
 def is_writable(name: str) -> bool:
-    """Whether the extension of the name is that of a format in which pictures are written."""
-    return os.path.splitext(name)[1].lower() in _FORMAT_OF
+    """Whether the extension of the name is that of a format in which pictures or sounds are written."""
+    extension = os.path.splitext(name)[1].lower()
+    return extension in _FORMAT_OF or extension in SOUND_FORMATS.values()
+
+
+def vqc_medium(source: Any) -> tuple[str, Any]:
+    """Medium of a .vqc source (a picture where it is none), and the source with what was read of it put back."""
+    prefix, source = peek(source, PREFIX_SIZE + 1)
+    return (AUDIO if prefix[PREFIX_SIZE:] == bytes([AUDIO_MEDIUM]) else IMAGE), source
+
+
+def named_for(target: str | None, medium: str, format_name: str | None) -> str | None:
+    """The output name, with the usual extension of the medium where it has none; ValueError where it has one of the other."""
+    if target is None or target == STREAM:
+        return target
+    if target.endswith(UNNAMED):
+        return target.removesuffix(UNNAMED) + (SOUND_DEFAULT if medium == AUDIO else FORMATS[DEFAULT_FORMAT][0])
+    extension = f".{format_name}" if format_name else os.path.splitext(target)[1].lower()
+    if medium == AUDIO and extension not in SOUND_FORMATS.values():
+        raise ValueError(f"this is a sound; OUT needs one of the extensions {' '.join(SOUND_FORMATS.values())}, or --format")
+    if medium == IMAGE and extension in SOUND_FORMATS.values():
+        raise ValueError(f"this is a picture; OUT needs one of the extensions {' '.join(_FORMAT_OF)}, or --format")
+    return target
 
 
 def format_of(target: str) -> str:
@@ -155,9 +247,10 @@ def format_of(target: str) -> str:
     if target == STREAM:
         return DEFAULT_FORMAT
     extension = os.path.splitext(target)[1].lower()
-    if extension not in _FORMAT_OF:
-        raise ValueError(f"no format for the extension of {target}; one of {' '.join(_FORMAT_OF)}, or --format.")
-    return _FORMAT_OF[extension]
+    if not is_writable(target):
+        known = [*_FORMAT_OF, *SOUND_FORMATS.values()]
+        raise ValueError(f"no format for the extension of {target}; one of {' '.join(known)}, or --format.")
+    return _FORMAT_OF.get(extension, extension[1:])
 
 
 def check_format(target: str, format_name: str | None) -> None:

@@ -1,4 +1,4 @@
-"""`vqc encode`: pictures to .vqc files."""
+"""`vqc encode`: pictures and sounds to .vqc files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,7 +25,11 @@ from vqc.commands.options import (
 )
 from vqc.commands.report import report, shown
 from vqc.commands.targets import jobs_for, open_target, run_files, source_of
+from vqc.media import SOUND_EXTENSIONS
 from vqc.places import readable, size_of
+
+if TYPE_CHECKING:
+    from vqc.api import SoundInfo
 
 EXTENSION = ".vqc"
 # Named among the formats of Pillow, which can tell such a file but not read a picture from it.
@@ -53,6 +58,8 @@ class EncodeFile:
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
         info = api.inspect(readable(job.target), limits=self.engine.limits.limits())
+        if info.media == "audio":
+            return self._sound(job, info, seconds)
         record = {
             "input": job.source,
             "output": job.target,
@@ -71,12 +78,35 @@ class EncodeFile:
         )
         return Outcome(job, record, summary, self._missed(info.file_size, info.width * info.height))
 
+    def _sound(self, job: Job, info: SoundInfo, seconds: float) -> Outcome:
+        record = {
+            "input": job.source,
+            "output": job.target,
+            "bytes": info.file_size,
+            "duration": info.seconds,
+            "rate": info.rate,
+            "channels": info.channels,
+            "kbps": info.kbps,
+            "quality": info.quality,
+            "seconds": round(seconds, 4),
+        }
+        summary = (
+            f"{shown(job.source)} -> {shown(job.target)}: {info.seconds:.2f} s, {info.file_size} bytes, "
+            f"{info.kbps:.2f} kbit/s, quality {info.quality:g}, {seconds:.2f} s"
+        )
+        target = self.quality.get("bitrate", 0) * 1000 / 8 * info.seconds or self.quality.get("target_size", 0)
+        return Outcome(job, record, summary, _off_target(info.file_size, target))
+
     def _missed(self, size: int, pixels: int) -> tuple[str, ...]:
         """A warning where sizes of this picture jump over the target."""
         target = self.quality.get("target_size") or self.quality.get("bpp", 0) * pixels / 8
-        if not target or abs(size - target) <= 0.02 * target:
-            return ()
-        return (f"warning: the nearest size is {size} bytes, {size / target - 1:+.1%} off the target",)
+        return _off_target(size, target)
+
+
+def _off_target(size: int, target: float) -> tuple[str, ...]:
+    if not target or abs(size - target) <= 0.02 * target:
+        return ()
+    return (f"warning: the nearest size is {size} bytes, {size / target - 1:+.1%} off the target",)
 
 
 @click.command(epilog="Exit codes: 0 done, 1 failure, 2 usage, 5 limit exceeded, 130 interrupted. Several files: the highest.")
@@ -96,6 +126,7 @@ def encode(
     inputs: tuple[str, ...],
     quality: float | None,
     bpp: float | None,
+    bitrate: float | None,
     target_size: int | None,
     strip: bool,
     frame: int | None,
@@ -106,13 +137,14 @@ def encode(
     engine: Engine,
     messages: Messages,
 ) -> None:
-    """Encode the picture IN to the .vqc file OUT.
+    """Encode the picture or sound IN to the .vqc file OUT.
 
-    IN is any file that Pillow reads, or - for standard input. Without OUT, photo.png becomes photo.vqc beside it; OUT can be -
-    for standard output. Several inputs, and folders with all the pictures below them, need -o DIR. Inputs are never changed.
+    IN is any file that Pillow, libsndfile or FFmpeg reads (of a film, its sound), or - for standard input. Without OUT,
+    photo.png becomes photo.vqc beside it; OUT can be - for standard output. Several inputs, and folders with all pictures and
+    sounds below them, need -o DIR. Inputs are never changed.
     """
-    wish = chosen_quality(quality, bpp, target_size)
-    todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_picture, is_output=is_vqc, as_json=messages.as_json)
+    wish = chosen_quality(quality, bpp, bitrate, target_size)
+    todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
     work = EncodeFile(wish, strip, frame, force, engine, workers)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
@@ -123,9 +155,10 @@ def is_vqc(name: str) -> bool:
     return name.lower().endswith(EXTENSION)
 
 
-def is_picture(name: str) -> bool:
-    """Whether Pillow has a reader for files of this extension."""
-    return os.path.splitext(name)[1].lower() in _picture_extensions()
+def is_encodable(name: str) -> bool:
+    """Whether Pillow has a reader for files of this extension, or it is one of sounds."""
+    extension = os.path.splitext(name)[1].lower()
+    return extension in SOUND_EXTENSIONS or extension in _picture_extensions()
 
 
 @cache

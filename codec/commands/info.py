@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from vqc.batch import Job, Outcome, run_jobs
 from vqc.commands.options import FILE, LimitChoice, Messages, limit_options, message_options
 from vqc.commands.report import report, shown
 from vqc.commands.targets import source_of
+
+if TYPE_CHECKING:
+    from vqc.api import SoundInfo
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class ShowInfo:
         from vqc import api
 
         info = api.inspect(source_of(job), limits=self.limits.limits())
+        if info.media == "audio":
+            return _sound(job, info)
         record = {
             "input": job.source,
             "media": info.media,
@@ -45,6 +50,43 @@ class ShowInfo:
         return Outcome(job, record, _for_people(record))
 
 
+def _sound(job: Job, info: SoundInfo) -> Outcome:
+    record = {
+        "input": job.source,
+        "media": info.media,
+        "version": info.version,
+        "model": info.model,
+        "weights": info.weights,
+        "rate": info.rate,
+        "channels": info.channels,
+        "depth": info.depth,
+        "samples": info.samples,
+        "duration": info.seconds,
+        "quality": info.quality,
+        "span": info.span,
+        "segments": info.segments,
+        "bytes": info.file_size,
+        "kbps": info.kbps,
+        "metadata": {kind: len(content) for kind, content in info.metadata.items()},
+    }
+    length = f"{info.seconds:.3f} s, {info.samples} samples" if info.samples else "not told by the header"
+    rows = {
+        "media": f"{info.media}, format version {info.version}",
+        "model": f"{info.model}, weights {info.weights}",
+        "sound": f"{info.rate} Hz, {'stereo' if info.channels == 2 else 'mono'}, {info.depth} bits",
+        "length": length,
+        "quality": f"{info.quality:g}",
+        "segments": f"{info.segments}, spans of {info.span * 0.02:.2f} s",
+        "bytes": f"{info.file_size}" + (f", {info.kbps:.3f} kbit/s" if info.samples else ""),
+        "metadata": ", ".join(f"{kind} {len(content)} bytes" for kind, content in info.metadata.items()) or "none",
+    }
+    return Outcome(job, record, _listed(job.source, rows))
+
+
+def _listed(name: str, rows: dict[str, object]) -> str:
+    return "\n".join([shown(name), *(f"  {key + ':':<13}{value}" for key, value in rows.items())])
+
+
 def _for_people(record: dict[str, Any]) -> str:
     colour = ("grey" if record["channels"] == 1 else "RGB") + (" and alpha" if record["alpha"] else "")
     metadata = ", ".join(f"{kind} {size} bytes" for kind, size in record["metadata"].items())
@@ -58,7 +100,7 @@ def _for_people(record: dict[str, Any]) -> str:
         "bytes": f"{record['bytes']}, {record['bpp']:.4f} bits per pixel",
         "metadata": metadata or "none",
     }
-    return "\n".join([shown(record["input"]), *(f"  {name + ':':<13}{value}" for name, value in rows.items())])
+    return _listed(record["input"], rows)
 
 
 @click.command(

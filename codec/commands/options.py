@@ -204,10 +204,16 @@ quality_options = combine(
         help="Search for the quality that gives X bits per pixel, within 2 %; a few encodes. Excludes -q.",
     ),
     click.option(
+        "--bitrate",
+        type=FiniteFloat(0, min_open=True),
+        metavar="KBPS",
+        help="Of sound: search for the quality that gives KBPS kbit/s, within 2 %, on its first minute. Excludes -q.",
+    ),
+    click.option(
         "--target-size",
         type=click.IntRange(min=1),
         metavar="BYTES",
-        help="Search for the quality that gives a file of BYTES bytes, within 2 %. Excludes -q and --bpp.",
+        help="Search for the quality that gives a file of BYTES bytes, within 2 %. Excludes -q, --bpp and --bitrate.",
     ),
 )
 
@@ -234,10 +240,12 @@ batch_options = combine(
 )
 
 
-def chosen_quality(quality: float | None, bpp: float | None, target_size: int | None) -> dict[str, float]:
-    """The one of -q, --bpp and --target-size that is given, as keyword argument of vqc.api; more than one is a usage error."""
-    options = {"quality": quality, "bpp": bpp, "target_size": target_size}
+def chosen_quality(
+    quality: float | None, bpp: float | None, bitrate: float | None, target_size: int | None
+) -> dict[str, float]:
+    """The one of -q, --bpp, --bitrate and --target-size that is given, as keyword argument of vqc.api; more: a usage error."""
+    options = {"quality": quality, "bpp": bpp, "bitrate": bitrate, "target_size": target_size}
     given = {name: value for name, value in options.items() if value is not None}
     if len(given) > 1:
-        raise click.UsageError("only one of --quality, --bpp and --target-size can be given.")
+        raise click.UsageError("only one of --quality, --bpp, --bitrate and --target-size can be given.")
     return given

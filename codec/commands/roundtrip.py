@@ -27,6 +27,8 @@ from vqc.commands.targets import open_target, source_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from vqc.audio_api import DecodedSound
+
 _ROWS = 512  # of a picture at a time in float64, so that 100 megapixels need no gigabytes beside themselves
 
 
@@ -65,6 +67,7 @@ class RoundTrip:
         from contextlib import ExitStack
 
         from vqc import api
+        from vqc.audio_api import DecodedSound, write_sound_file
         from vqc.image_files import read_image, write_image
 
         arguments = self.engine.arguments()
@@ -78,6 +81,10 @@ class RoundTrip:
             middle = perf_counter()
             decoded = api.decode(data, **arguments)
             end = perf_counter()
+            if isinstance(decoded, DecodedSound):
+                if file is not None and job.target:
+                    write_sound_file(decoded, file, job.target)
+                return self._sound(job, data, decoded, start, middle, end)
             quality_db = psnr(read_image(source, limits=arguments["limits"]).colour, decoded.content.colour)
             if file is not None and job.target:
                 write_image(decoded.content, file, self.format or format_of(job.target), eight_bit=self.eight_bit)
@@ -103,6 +110,27 @@ class RoundTrip:
         return Outcome(job, record, summary)
 
 
+    @staticmethod
+    def _sound(job: Job, data: bytes, decoded: DecodedSound, start: float, middle: float, end: float) -> Outcome:
+        length = len(decoded.samples) / decoded.rate
+        record = {
+            "input": job.source,
+            "output": job.target,
+            "bytes": len(data),
+            "duration": length,
+            "kbps": 8 * len(data) / length / 1000 if length else None,
+            "encode_seconds": round(middle - start, 4),
+            "decode_seconds": round(end - middle, 4),
+            "seconds": round(end - start, 4),
+        }
+        rate = f", {record['kbps']:.2f} kbit/s" if length else ""
+        summary = (
+            f"{shown(job.source)}: {length:.2f} s, {len(data)} bytes{rate}, encode {middle - start:.2f} s, "
+            f"decode {end - middle:.2f} s"
+        )
+        return Outcome(job, record, summary)
+
+
 @click.command(epilog="Exit codes: 0 done, 1 failure, 2 usage, 5 limit exceeded, 130 interrupted.")
 @click.argument("source", metavar="IN", type=FILE)
 @click.argument("target", metavar="[OUT]", required=False, type=FILE)
@@ -117,6 +145,7 @@ def roundtrip(
     target: str | None,
     quality: float | None,
     bpp: float | None,
+    bitrate: float | None,
     target_size: int | None,
     strip: bool,
     format_name: str | None,
@@ -125,12 +154,12 @@ def roundtrip(
     engine: Engine,
     messages: Messages,
 ) -> None:
-    """Encode and decode the picture IN in memory and print bytes, bits per pixel, PSNR and times.
+    """Encode and decode the picture or sound IN in memory and print bytes, rate, times, and the PSNR of a picture.
 
     Bytes are those of the whole .vqc file. PSNR is over the colour samples (RGB, or grey), peak 255 or 65535. Times include
     loading the models. IN can be - for standard input; with OUT, the decoded picture is written there.
     """
-    wish = chosen_quality(quality, bpp, target_size)
+    wish = chosen_quality(quality, bpp, bitrate, target_size)
     if target == STREAM:
         raise click.UsageError("the figures and the picture cannot share standard output; give a file as OUT.")
     if target is not None:

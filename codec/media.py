@@ -1,0 +1,77 @@
+"""Which medium a source is of: by its first bytes, without opening it. What is no known sound counts as a picture."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, BinaryIO
+
+IMAGE, AUDIO = "image", "audio"
+# Extensions of sound that folders are searched for.
+SOUND_EXTENSIONS = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au"}
+    | {".snd", ".wma", ".mka", ".mp4", ".mov", ".mkv", ".webm"}
+)
+_SIGNATURES = (b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"riff", b"\x1aE\xdf\xa3", b"0&\xb2u\x8ef\xcf\x11", b"wvpk")
+_PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"jp2 ", b"jpx ")
+PREFIX = 12
+
+
+def is_sound(prefix: bytes) -> bool:
+    """Whether a file that begins so (12 bytes) is a sound, or a film whose sound can be coded."""
+    if prefix[:4] in (b"RIFF", b"RF64", b"FORM"):
+        return prefix[8:12] in (b"WAVE", b"AIFF", b"AIFC")
+    if prefix[4:8] == b"ftyp":
+        return prefix[8:12] not in _PICTURE_BRANDS
+    # MPEG audio, layers 1 to 3, and AAC in ADTS frames begin with 11 or 12 set bits; JPEG with ff d8
+    frame_sync = len(prefix) > 1 and prefix[0] == 0xFF and prefix[1] & 0xE0 == 0xE0 and prefix[1] != 0xFF
+    return frame_sync or prefix.startswith(_SIGNATURES)
+
+
+def medium_of(source: Any) -> tuple[str, Any]:
+    """IMAGE or AUDIO, and the source to go on with: paths and bytes themselves, a pipe with what was read of it put back.
+
+    Raises OSError for a path that cannot be read.
+    """
+    prefix, source = peek(source, PREFIX)
+    return (AUDIO if is_sound(prefix) else IMAGE), source
+
+
+def peek(source: Any, size: int) -> tuple[bytes, Any]:
+    """The first bytes of a path, bytes or a binary file object (of others: none), and a source that still begins with them."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source[:size]), source
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as file:
+            return file.read(size), source
+    if not hasattr(source, "read"):
+        return b"", source
+    if not getattr(source, "seekable", bool)():
+        source = Pipe(source, size)
+        return source.ahead, source
+    start = source.tell()
+    prefix = source.read(size)
+    source.seek(start)
+    return prefix if isinstance(prefix, bytes) else b"", source  # of a text file its reader will say what is wrong
+
+
+class Pipe:
+    """A binary file object that cannot seek, with its first bytes known."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self.ahead = b""
+        while len(self.ahead) < size and (more := file.read(size - len(self.ahead))):
+            self.ahead += more
+        self._left = self.ahead
+
+    def read(self, size: int = -1) -> bytes:
+        if size is None or size < 0:
+            left, self._left = self._left, b""
+            return left + self._file.read()
+        if self._left:
+            left, self._left = self._left[:size], self._left[size:]
+            return left
+        return self._file.read(size)
+
+    def seekable(self) -> bool:
+        return False
