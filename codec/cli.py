@@ -20,6 +20,7 @@ from vqc.commands.info import info
 from vqc.commands.roundtrip import roundtrip
 from vqc.commands.verify import verify
 from vqc.failures import FAILURE, INTERRUPTED, USAGE, describe, one_line
+from vqc.outputs import exit_by_signal
 from vqc.version import __version__
 
 if TYPE_CHECKING:
@@ -153,8 +154,7 @@ def _reserve_streams() -> None:
 
 def _program(command: click.Command, name: str) -> int:
     _reserve_streams()
-    # SIGTERM as an exception, so that temporary files are removed on the way out, as they are on Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, exit_by_signal)
     return run(command, name)
 
 

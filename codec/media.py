@@ -28,10 +28,7 @@ def is_sound(prefix: bytes) -> bool:
 
 
 def medium_of(source: Any) -> tuple[str, Any]:
-    """IMAGE or AUDIO, and the source to go on with: paths and bytes themselves, a pipe with what was read of it put back.
-
-    Raises OSError for a path that cannot be read.
-    """
+    """IMAGE or AUDIO, and the source to go on with: paths and bytes themselves, a pipe with what was read of it put back."""
     prefix, source = peek(source, PREFIX)
     return (AUDIO if is_sound(prefix) else IMAGE), source
 
@@ -41,8 +38,11 @@ def peek(source: Any, size: int) -> tuple[bytes, Any]:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source[:size]), source
     if isinstance(source, str | os.PathLike):
-        with open(source, "rb") as file:
-            return file.read(size), source
+        try:
+            with open(source, "rb") as file:
+                return file.read(size), source
+        except OSError:
+            return b"", source  # whoever opens it next will say why
     if not hasattr(source, "read"):
         return b"", source
     if not getattr(source, "seekable", bool)():

@@ -106,9 +106,11 @@ def _replacing(name: str, path: str, mode: int | None, force: bool) -> Iterator[
     folder, base = os.path.split(path)
     # Not tempfile: its files are private for ever, these get what the umask (applied by the system) gives any new file.
     part = os.path.join(folder, f".{base[:50]}.{secrets.token_hex(4)}.part")
-    with _faults_of(name):
-        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "w+b")
+    file = None
     try:
+        # inside, since a signal may come as soon as the file is there
+        with _faults_of(name):
+            file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "w+b")
         with _faults_of(name, _PLACE_FAULTS):
             yield file
         with _faults_of(name):
@@ -120,8 +122,9 @@ def _replacing(name: str, path: str, mode: int | None, force: bool) -> Iterator[
             _rename(name, part, path, force)
     except BaseException:
         # On a full disk closing fails as writing did, and the first failure is the one to tell.
-        with suppress(OSError):
-            file.close()
+        if file is not None:
+            with suppress(OSError):
+                file.close()
         with suppress(OSError):
             os.unlink(part)
         raise
@@ -203,7 +206,7 @@ def _termination_as_exit() -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
             if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _exit)
+                signal.signal(number, exit_by_signal)
                 changed.append(number)
     try:
         yield
@@ -212,6 +215,7 @@ def _termination_as_exit() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _exit(number: int, frame: Any) -> None:
+def exit_by_signal(number: int, frame: Any) -> None:
+    """Signal handler that unwinds the program, so that temporary files are removed on the way out, as they are on Ctrl-C."""
     signal.signal(number, signal.SIG_IGN)  # a second one would cut short the removal of the file
     raise SystemExit(128 + number)

@@ -155,10 +155,14 @@ def is_vqc(name: str) -> bool:
     return name.lower().endswith(EXTENSION)
 
 
+def is_picture(name: str) -> bool:
+    """Whether Pillow has a reader for files of this extension."""
+    return os.path.splitext(name)[1].lower() in _picture_extensions()
+
+
 def is_encodable(name: str) -> bool:
-    """Whether Pillow has a reader for files of this extension, or it is one of sounds."""
-    extension = os.path.splitext(name)[1].lower()
-    return extension in SOUND_EXTENSIONS or extension in _picture_extensions()
+    """Whether the extension of the name is one of a picture or of a sound."""
+    return is_picture(name) or os.path.splitext(name)[1].lower() in SOUND_EXTENSIONS
 
 
 @cache

@@ -6,11 +6,11 @@ import io
 
 from hypothesis import strategies as st
 
-from vqc.bitstream import ImageHeader, Limits, Segment, Writer
+from vqc.bitstream import AudioHeader, ImageHeader, Limits, Segment, Writer
 
 names = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=16)
 
-headers = st.builds(
+image_headers = st.builds(
     ImageHeader,
     model=names,
     weights=st.binary(min_size=8, max_size=8),
@@ -24,6 +24,21 @@ headers = st.builds(
     quality=st.integers(0, 1000),
     tile=st.integers(5, 11),
 )
+
+audio_headers = st.builds(
+    AudioHeader,
+    model=names,
+    weights=st.binary(min_size=8, max_size=8),
+    profile=st.integers(0, 2**16 - 1),
+    rate=st.integers(8000, 192000),
+    samples=st.integers(0, Limits().samples),
+    channels=st.sampled_from([1, 2]),
+    depth=st.sampled_from([16, 24, 32]),
+    quality=st.integers(0, 1000),
+    span=st.integers(16, 1024),
+)
+
+headers = st.one_of(image_headers, audio_headers)
 
 segments = st.lists(
     st.builds(Segment, st.integers(0, 300), st.integers(0, 3), st.binary(max_size=40), st.integers(0, 2**32 - 1)),
