@@ -93,3 +93,59 @@ def test_a_wrong_symbol_would_be_seen(coded):
         sink.write(symbols, ids)
         digests.append(sink.digest)
     assert digests[0] != digests[1]
+
+
+DECODE_SOUND = """
+import os, sys, hashlib
+import numpy as np, torch, vqc
+from vqc.bitstream import Reader
+from vqc.audio_decoding import SpanDecoder
+torch.set_num_threads(int(os.environ.get("THREADS", "2")))
+torch.backends.mkldnn.enabled = os.environ.get("MKLDNN", "on") == "on"
+torch.set_float32_matmul_precision(os.environ.get("PRECISION", "highest"))
+device = os.environ.get("DEVICE", "cpu")
+file, out = sys.argv[1:]
+np.save(out, vqc.decode(file, device=device).samples)
+digest = hashlib.sha256()
+with open(file, "rb") as opened:
+    for latents in SpanDecoder(Reader(opened), torch.device(device), False)._spans(0):
+        digest.update(latents.tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def coded_sound(tmp_path_factory):
+    import vqc
+
+    path = tmp_path_factory.mktemp("exact") / "sound.vqc"
+    path.write_bytes(vqc.encode(os.path.join(os.path.dirname(__file__), "..", "samples", "tune.flac"), quality=60))
+    return path
+
+
+def decode_sound(coded, out, condition):
+    run = subprocess.run(
+        [sys.executable, "-c", DECODE_SOUND, str(coded), str(out)],
+        env=os.environ | condition, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip(), np.load(out)
+
+
+@pytest.fixture(scope="module")
+def plain_sound(coded_sound, tmp_path_factory):
+    return decode_sound(coded_sound, tmp_path_factory.mktemp("plain") / "samples.npy", {})
+
+
+@pytest.mark.parametrize("name", [n for n in CONDITIONS if n != "two threads"])
+def test_latents_and_samples_of_sound_are_the_same(coded_sound, plain_sound, tmp_path, name):
+    latents, samples = decode_sound(coded_sound, tmp_path / "samples.npy", CONDITIONS[name])
+    assert latents == plain_sound[0]
+    assert np.abs(samples - plain_sound[1]).max() < 1e-3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_latents_and_samples_of_sound_are_the_same_on_cuda(coded_sound, plain_sound, tmp_path):
+    latents, samples = decode_sound(coded_sound, tmp_path / "samples.npy", {"DEVICE": "cuda"})
+    assert latents == plain_sound[0]
+    assert np.abs(samples - plain_sound[1]).max() < 1e-2
