@@ -11,12 +11,13 @@ import vqc
 from vqc.tools.golden import symbols_digest
 
 FOLDER = Path(__file__).parent / "golden"
-FILES = sorted(FOLDER.glob("*.vqc"))
+SOUNDS = sorted(FOLDER.glob("*-aud*.vqc"))
+FILES = sorted(set(FOLDER.glob("*.vqc")) - set(SOUNDS))
 MEAN_PEAK = 0.6 / 255  # mean of an 8x8 block, as a fraction of full scale
 
 
 def test_there_are_golden_files():
-    assert len(FILES) >= 3
+    assert len(FILES) >= 3 and len(SOUNDS) >= 2
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
@@ -31,3 +32,16 @@ def test_golden_file_decodes_as_on_the_day_it_was_made(file):
     h, w = (n // 8 * 8 for n in pixels.shape[:2])
     means = pixels[:h, :w].reshape(h // 8, 8, w // 8, 8, -1).mean((1, 3)) / np.iinfo(pixels.dtype).max
     assert np.abs(means - expected).max() < MEAN_PEAK
+
+
+@pytest.mark.parametrize("file", SOUNDS, ids=lambda f: f.stem)
+def test_golden_sound_decodes_as_on_the_day_it_was_made(file):
+    data = file.read_bytes()
+    record = json.loads(file.with_suffix(".json").read_text())
+    assert hashlib.sha256(data).hexdigest() == record["sha256"]
+    assert symbols_digest(data) == record["symbols_sha256"]
+    sound = vqc.decode(data)
+    assert list(sound.samples.shape) == record["shape"] and sound.rate == record["rate"]
+    second = sound.samples[sound.rate // 2 : sound.rate + sound.rate // 2].clip(-1, 1)
+    error = second - np.load(file.with_suffix(".npy")) / 32767
+    assert np.sqrt(np.mean(error**2)) < 1e-3 and np.abs(error).max() < 1e-2

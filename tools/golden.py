@@ -13,17 +13,23 @@ import numpy as np
 import torch
 
 import vqc
-from vqc.bitstream import VERSION, Reader
+from vqc.audio_decoding import load_audio_decoder
+from vqc.audio_payload import split_payload
+from vqc.bitstream import VERSION, AudioHeader, Reader
 from vqc.image_decoding import decode_tile, load_image_decoder
 from vqc.image_tiles import Tiling
+from vqc.latent_coding import decode_latents
 
+SOUND_QUALITY = {"talk": 50, "tune": 70}
 QUALITY = {"photo": 40, "drawing": 70, "gradient": 90}
 
 
 def symbols_digest(data: bytes, device: str = "cpu") -> str:
-    """SHA-256 of the quantised latents of all tiles, int64 little-endian in 1/64 steps."""
+    """SHA-256 of the quantised latents of all tiles or spans, int64 little-endian in 1/64 steps."""
     reader = Reader(io.BytesIO(data))
     header = reader.header
+    if isinstance(header, AudioHeader):
+        return _sound_digest(reader, header, torch.device(device))
     decoder = load_image_decoder(header, torch.device(device))
     tiling = Tiling(header.height, header.width, header.tile)
     digest = hashlib.sha256()
@@ -33,6 +39,39 @@ def symbols_digest(data: bytes, device: str = "cpu") -> str:
             latents = decode_tile(decoder, segment, window.height, window.width, header.quality)
             digest.update(latents.astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def _sound_digest(reader: Reader, header: AudioHeader, device: torch.device) -> str:
+    decoder = load_audio_decoder(header, device)
+    digest = hashlib.sha256()
+    for segment in reader.segments():
+        part = split_payload(segment, header)
+        if part.data is not None:
+            latents = decode_latents(decoder, part.data, segment.digest, header.channels, part.frames, header.quality)
+            digest.update(latents.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def make_sounds(samples: Path, folder: Path) -> None:
+    """The same for sound; beside each file its digests (JSON) and a second of its samples (npy, int16)."""
+    for name, quality in SOUND_QUALITY.items():
+        data = vqc.encode(samples / f"{name}.flac", quality=quality)
+        stem = folder / f"v{VERSION}-{vqc.inspect(data).model}-{name}"
+        if stem.with_suffix(".vqc").exists():
+            print(f"{stem.name}: is there already, left alone")
+            continue
+        stem.with_suffix(".vqc").write_bytes(data)
+        sound = vqc.decode(data)
+        record = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "symbols_sha256": symbols_digest(data),
+            "shape": list(sound.samples.shape),
+            "rate": sound.rate,
+        }
+        stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+        second = sound.samples[sound.rate // 2 : sound.rate + sound.rate // 2]
+        np.save(stem.with_suffix(".npy"), np.rint(second.clip(-1, 1) * 32767).astype(np.int16))
+        print(f"{stem.name}: {len(data)} bytes")
 
 
 def make(samples: Path, folder: Path) -> None:
@@ -62,3 +101,4 @@ def make(samples: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     make(Path(sys.argv[1]), Path(sys.argv[2]))
+    make_sounds(Path(sys.argv[1]), Path(sys.argv[2]))
