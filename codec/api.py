@@ -131,6 +131,7 @@ def encode(
     rate: int | None = None,
     strip: bool = False,
     frame: int | None = None,
+    model: str | None = None,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -142,13 +143,14 @@ def encode(
     bpp / bitrate / target_size: search the quality whose file has this many bits per pixel / kbit/s (sound) / bytes, within
     2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
+    model: of sound: aud1 (scalar quantiser, the usual one) or rvq1 (vector quantiser; see vqc.tokens).
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
     """
     file = io.BytesIO()
     encode_to(
         source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, strip=strip, frame=frame,
-        device=device, threads=threads, limits=limits,
+        model=model, device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
 
@@ -164,6 +166,7 @@ def encode_to(
     rate: int | None = None,
     strip: bool = False,
     frame: int | None = None,
+    model: str | None = None,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -177,8 +180,10 @@ def encode_to(
     if medium == AUDIO:
         if bpp is not None or frame is not None:
             raise ValueError("bpp and frame are for pictures, and this is sound: bitrate sets its rate")
-        _encode_sound(source, file, quality, bitrate, target_size, rate, strip, device, threads)
+        _encode_sound(source, file, quality, bitrate, target_size, rate, strip, model, device, threads)
         return
+    if model is not None:
+        raise ValueError("model is for sound, and this is a picture")
     if bitrate is not None:
         raise ValueError("bitrate is for sound, and this is a picture: bpp sets its rate")
     with span("I/O"):
@@ -318,6 +323,7 @@ def _encode_sound(
     target_size: int | None,
     rate: int | None,
     strip: bool,
+    model: str | None,
     device: str,
     threads: int | None,
 ) -> None:
@@ -331,7 +337,7 @@ def _encode_sound(
             if not kind.samples:
                 raise ValueError("the length of this sound is not known beforehand: give bitrate instead of target_size")
             bitrate = target_size * 8 * kind.rate / kind.samples / 1000
-        write_sound(kind, blocks, file, _prepare(device, threads), quality, bitrate)
+        write_sound(kind, blocks, file, _prepare(device, threads), quality, bitrate, model)
 
 
 def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device) -> None:

@@ -14,33 +14,34 @@ import torch
 from vqc.bitstream import AudioHeader, Corrupt, Header, Reader, Segment, VqcError
 from vqc.models import weights
 from vqc.models.audio_hyperprior import HALO, AudioDecoder, silence
+from vqc.models.audio_rvq import RvqDecoder
 from vqc.models.audio_transform import BANDS, HOP, LATENTS
 
 from .audio_encoding import mid_side
 from .audio_payload import split_payload
-from .latent_coding import Lost, decode_latents, load_decoder
+from .latent_coding import Lost, decode_steps, load_decoder
 from .sound import CODED_RATE, Resampler
 from .timing import span
 
 FADE = 4.0  # how much the mean level of a concealed span falls, in units of the first envelope latent
 
 
-def load_audio_decoder(header: Header, device: torch.device) -> AudioDecoder:
+def load_audio_decoder(header: Header, device: torch.device) -> AudioDecoder | RvqDecoder:
     """The decoder that a file asks for; raises UnsupportedModel."""
     return load_decoder(header, device, weights.audio_decoder, weights.AUDIO_MODEL)
 
 
-def decode_span(decoder: AudioDecoder, segment: Segment, header: AudioHeader) -> tuple[np.ndarray, int | None]:
+def decode_span(decoder: AudioDecoder | RvqDecoder, segment: Segment, header: AudioHeader) -> tuple[np.ndarray, int | None]:
     """Latents (384, C, T) of a segment, and the samples of the whole sound if it is the last. Raises Corrupt."""
     try:
         frames, samples, data = split_payload(segment, header)
         if data is None:
             return silence(header.channels, frames), samples
-        latents = decode_latents(decoder, data, segment.digest, header.channels, frames, header.quality)
+        symbols = decode_steps(decoder, data, segment.digest, header.channels, frames, header.quality)
     except Corrupt as error:
         raise Corrupt(f"span {segment.number}: {error.message}") from error
     with span("transform"):
-        return decoder.dequantise(latents, header.channels, frames, header.quality), samples
+        return decoder.dequantise(symbols, header.channels, frames, header.quality), samples
 
 
 class SpanDecoder:

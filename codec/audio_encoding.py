@@ -18,7 +18,7 @@ from vqc.models import weights
 from vqc.models.audio_hyperprior import HALO
 from vqc.models.audio_transform import HOP
 
-from .latent_coding import PROFILE, encode_latents
+from .latent_coding import PROFILE, encode_steps
 from .sound import CODED_RATE, SoundFormat, resample
 from .timing import span
 
@@ -106,6 +106,6 @@ class SpanEncoder:
         with span("transform"):
             wave = self._samples[:, (before - 1) * HOP - self._start : after * HOP - self._start]
             latents = self.encoder.analyse(wave, self.header.quality)[..., first - before : last - before]
-            hyper = self.encoder.hyper(latents)
-        payload, digest = encode_latents(self.encoder, self.decoder, latents, hyper, self.header.quality)
+            choose = self.encoder.chooser(self.decoder, latents, self.header.quality)
+        payload, digest = encode_steps(self.decoder, choose, *latents.shape[2:], self.header.quality)
         return Segment(number, 0, head + payload, digest)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from vqc.bitstream import Corrupt, Header, SymbolDecoder, SymbolEncoder, TableSet, UnsupportedModel, VqcError
 from vqc.models import weights
+from vqc.models.audio_rvq import RvqDecoder
+from vqc.models.code_model import CodeStep
 from vqc.models.entropy_model import LatentDecoder, LatentEncoder
 
 from .timing import span
 
 PROFILE = 1  # numeric profile: integers below 2^24 carried in floating point (models/exact.py)
-Model = TypeVar("Model", bound=LatentDecoder)
+Decoder = LatentDecoder | RvqDecoder
+Model = TypeVar("Model", bound=Decoder)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Lost:
 
 
 @functools.lru_cache(maxsize=8)
-def table_set(decoder: LatentDecoder) -> TableSet:
+def table_set(decoder: Decoder) -> TableSet:
     """The coder's tables of a model, built once."""
     return TableSet(*decoder.tables)
 
@@ -49,25 +52,35 @@ def load_decoder(
         raise UnsupportedModel(f"the file needs {wanted}; installed is '{header.model}' with weights {here.hex()}")
     if header.profile != PROFILE:
         raise UnsupportedModel(f"the file needs numeric profile {header.profile}; this program has profile {PROFILE}")
-    return load(header.model, device)
+    try:
+        return load(header.model, device)
+    except weights.ModelNotFound as error:  # one of another medium
+        raise UnsupportedModel(str(error)) from None
 
 
 def encode_latents(
     encoder: LatentEncoder, decoder: LatentDecoder, latents: torch.Tensor, hyper: np.ndarray, quality: int
 ) -> tuple[bytes, int]:
     """Latents (1, L, h, w) and hyper-latent symbols of a segment to bytes and digest of the symbols."""
-    h, w = latents.shape[2:]
-    with span("transform"):
-        steps_per_unit = np.float32(65536) / decoder.entropy.step_sizes(quality).fixed.astype(np.float32)
-        scaled = latents[0].permute(1, 2, 0).reshape(h * w, -1).cpu().numpy() * steps_per_unit
+    choose = encoder.chooser(decoder, latents, quality, hyper)
+    return encode_steps(decoder, choose, *latents.shape[2:], quality)
+
+
+def encode_steps(
+    decoder: Decoder, choose: Callable[[Any], np.ndarray], h: int, w: int, quality: int
+) -> tuple[bytes, int]:
+    """What `choose` answers to every step of a model on a grid of h x w positions, to bytes and digest of the symbols."""
     sink = SymbolEncoder(table_set(decoder))
-    steps = decoder.entropy.steps(h, w, quality)
+    steps = decoder.steps(h, w, quality)
     step = next(steps)
     while True:
         with span("transform"):
-            symbols = hyper if step.means is None else encoder.quantise(scaled, step)
+            symbols = choose(step)
         with span("coder"):
-            sink.write(symbols, step.table_ids)
+            if isinstance(step, CodeStep):
+                sink.write_each(symbols, step.counts)
+            else:
+                sink.write(symbols, step.table_ids)
         try:
             with span("entropy networks"):
                 step = steps.send(symbols)
@@ -77,21 +90,28 @@ def encode_latents(
         return sink.finish(), sink.digest
 
 
-def decode_latents(decoder: LatentDecoder, data: bytes, digest: int, h: int, w: int, quality: int) -> np.ndarray:
-    """The inverse: latents (h * w, L) in 1/64 steps; raises Corrupt when the symbols are not those written."""
+def decode_steps(decoder: Decoder, data: bytes, digest: int, h: int, w: int, quality: int) -> np.ndarray:
+    """The inverse: what the model's generator returns, quantised latents or codes.
+
+    Raises Corrupt when the symbols are not those written.
+    """
     source = SymbolDecoder(table_set(decoder), data)
-    steps = decoder.entropy.steps(h, w, quality)
+    steps = decoder.steps(h, w, quality)
     step = next(steps)
     while True:
         with span("coder"):
-            symbols = source.read(step.table_ids)
+            symbols = source.read_each(step.counts) if isinstance(step, CodeStep) else source.read(step.table_ids)
         try:
             with span("entropy networks"):
                 step = steps.send(symbols)
         except StopIteration as end:
-            latents = end.value
+            result = end.value
             break
     source.finish()
     if source.digest != digest:
         raise Corrupt(f"decoded symbols have digest {source.digest:08x}, not {digest:08x}")
-    return latents
+    return result
+
+
+# latents (h * w, L) in 1/64 steps
+decode_latents = decode_steps

@@ -10,7 +10,7 @@ Shapes: a grid of h x w positions (pictures: rows by columns; sound: channels by
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,6 +177,10 @@ class LatentDecoder:
         self.tables = tuple(tensors[f"tables.{part}"].numpy() for part in ("low", "size", "counts"))
         self.log_restore = tensors["log_restore"].float()
 
+    def steps(self, h: int, w: int, quality: int) -> Generator[Step, np.ndarray, np.ndarray]:
+        """See EntropyModel.steps."""
+        return self.entropy.steps(h, w, quality)
+
     def dequantise(self, latents: np.ndarray, h: int, w: int, quality: int) -> np.ndarray:
         """Latents (h * w, L) in 1/64 steps to (L, h, w) float32 in units of latents."""
         sizes = self.entropy.step_sizes(quality)
@@ -202,6 +206,15 @@ class LatentEncoder:
         with plain_precision(self.device):
             hyper = torch.round(self.hyper_encoder(latents)).clamp_(-HYPER_LIMIT, HYPER_LIMIT)
         return hyper[0].permute(1, 2, 0).flatten(0, 1).to(torch.int32).cpu().numpy()
+
+    def chooser(
+        self, decoder: LatentDecoder, latents: Tensor, quality: int, hyper: np.ndarray | None = None
+    ) -> Callable[[Step], np.ndarray]:
+        """What chooses the symbols of a `Step` for latents (1, L, h, w); hyper: those of `hyper`, where known already."""
+        found = self.hyper(latents) if hyper is None else hyper
+        steps_per_unit = np.float32(65536) / decoder.entropy.step_sizes(quality).fixed.astype(np.float32)
+        scaled = latents[0].permute(1, 2, 0).flatten(0, 1).cpu().numpy() * steps_per_unit
+        return lambda step: found if step.means is None else self.quantise(scaled, step)
 
     def quantise(self, scaled: np.ndarray, step: Step) -> np.ndarray:
         """Latents (h * w, L) float32 in steps to the symbols of `step`, with a dead zone that depends on the scale.

@@ -21,14 +21,17 @@ from torch import Tensor, nn
 
 from vqc.models.audio_hyperprior import AudioEncoder
 from vqc.models.audio_net import AudioNet
+from vqc.models.audio_rvq import RvqDecoder, RvqEncoder
 from vqc.models.audio_transform import HOP
 from vqc.models.entropy_model import HYPER_LIMIT, OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel, LatentEncoder
 from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
 from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet, LogisticMixture, dead_zone
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
+from vqc.models.rvq_net import RvqNet
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.weights import FOLDER
+from vqc.tools.export_rvq import code_usage, export_rvq
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
 
@@ -157,19 +160,11 @@ def export_halves(net: ImageNet) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     return encoder, decoder | export_entropy(net)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="training files, for the tables")
-    parser.add_argument("--name", default="img1", help="of the model, 16 letters and digits at most")
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--crops", type=int, default=400)
-    arguments = parser.parse_args()
-
-    saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
-    sound = "synthesis.predict.weight" in saved["average"]
+def _scalar_model(state: dict[str, Tensor], data: Path, crops: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict]:
+    """Both halves of a model of hyperprior_net.py, and what its card tells of them."""
+    sound = "synthesis.predict.weight" in state
     net = AudioNet() if sound else ImageNet()
-    net.load_state_dict(saved["average"])
+    net.load_state_dict(state)
     net.eval().requires_grad_(False)
 
     encoder, decoder = export_halves(net)
@@ -177,12 +172,36 @@ def main() -> None:
     device = torch.device("cpu")
     if sound:
         half = AudioEncoder(encoder, device)
-        grids = audio_latents(half, arguments.data, arguments.crops)
+        grids = audio_latents(half, data, crops)
     else:
         half = ImageEncoder(encoder, device)
-        grids = image_latents(half, arguments.data, arguments.crops)
+        grids = image_latents(half, data, crops)
     counts = count_symbols(half, EntropyModel(decoder, device), grids, tables)
-    decoder |= fit_tables(tables, counts)
+    return encoder, decoder | fit_tables(tables, counts), {"table_crops": crops}
+
+
+def _vector_model(state: dict[str, Tensor], data: Path, crops: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict]:
+    """The same of rvq_net.py."""
+    net = RvqNet()
+    net.load_state_dict(state)
+    encoder, decoder = export_rvq(net.eval().requires_grad_(False))
+    device = torch.device("cpu")
+    used = code_usage(RvqEncoder(encoder, device), RvqDecoder(decoder, device), data, crops)
+    return encoder, decoder, {"usage_crops": crops, **used}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="training files, for the tables and the use of codes")
+    parser.add_argument("--name", default="img1", help="of the model, 16 letters and digits at most")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--crops", type=int, default=400)
+    arguments = parser.parse_args()
+
+    saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
+    export = _vector_model if "quantiser.base" in saved["average"] else _scalar_model
+    encoder, decoder, told = export(saved["average"], arguments.data, arguments.crops)
 
     arguments.folder.mkdir(parents=True, exist_ok=True)
     path = arguments.folder / f"{arguments.name}-decoder.safetensors"
@@ -196,7 +215,7 @@ def main() -> None:
         "hours": round(saved["spent"] / 3600, 2),
         "training_files": saved.get("files", saved.get("images")),
         "settings": {k: v for k, v in saved["settings"].items() if k not in ("data", "run", "start", "evaluate")},
-        "table_crops": arguments.crops,
+        **told,
     }
     (arguments.folder / f"{arguments.name}.json").write_text(json.dumps(card, indent=1) + "\n")
     print(json.dumps(card, indent=1))

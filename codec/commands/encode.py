@@ -46,6 +46,7 @@ class EncodeFile:
     force: bool
     engine: Engine
     workers: int = 1
+    model: str | None = None
 
     def __call__(self, job: Job) -> Outcome:
         from vqc import api
@@ -53,7 +54,8 @@ class EncodeFile:
         start = perf_counter()
         with open_target(job, self.force) as file:
             engine = self.engine.arguments(self.workers)
-            api.encode_to(source_of(job), file, **self.quality, strip=self.strip, frame=self.frame, **engine)
+            options = {"strip": self.strip, "frame": self.frame, "model": self.model}
+            api.encode_to(source_of(job), file, **self.quality, **options, **engine)
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
@@ -118,6 +120,11 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
     type=click.IntRange(0),
     help="Which picture of a file that holds several (animations, pages), counted from 0.  [default: refuse such files]",
 )
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="Of sound: aud1 (scalar quantiser) or rvq1 (vector quantiser, whose codes `vqc tokens` takes).  [default: aud1]",
+)
 @batch_options
 @cluster_option
 @engine_options
@@ -130,6 +137,7 @@ def encode(
     target_size: int | None,
     strip: bool,
     frame: int | None,
+    model: str | None,
     output_dir: str | None,
     jobs: int,
     force: bool,
@@ -146,7 +154,7 @@ def encode(
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
-    work = EncodeFile(wish, strip, frame, force, engine, workers)
+    work = EncodeFile(wish, strip, frame, force, engine, workers, model)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 
