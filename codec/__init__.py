@@ -5,6 +5,7 @@
     picture = vqc.decode(data).image
     data = vqc.encode("talk.wav", bitrate=6)
     sound = vqc.decode(data).samples
+    codes = vqc.tokens.encode("talk.wav", bitrate=2).codes
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from . import tokens
     from .api import Damage, Decoded, Info, Report, SoundInfo, decode, encode, encode_to, inspect, open_sound_stream, verify
 
 __all__ = [
@@ -28,12 +30,17 @@ __all__ = [
     "encode_to",
     "inspect",
     "open_sound_stream",
+    "tokens",
     "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Loads the interface on first use, so that `import vqc` costs nothing."""
+    if name == "tokens":
+        from importlib import import_module
+
+        return import_module(".tokens", __name__)
     if name in __all__:
         from . import api
 
