@@ -33,7 +33,7 @@ def fixed_size(data: bytes, stages: int, bits: float) -> int:
 
 
 def measure(paths: list[Path], quality: float) -> dict[str, float]:
-    """Sums over files at one quality: real and fixed rate in kbit/s, part saved; least perplexity and use of a stage's codes."""
+    """Over all files at one quality: real and fixed rate in kbit/s, part saved; least perplexity and use of a stage's codes."""
     decoder = weights.audio_decoder(weights.TOKEN_MODEL, torch.device("cpu"))
     stages, size = decoder.stages(round(quality * 10)), decoder.codes.size
     real = fixed = seconds = 0.0

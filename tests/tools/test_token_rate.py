@@ -13,7 +13,7 @@ def test_fixed_size_counts_every_code():
     codes = vqc.tokens.encode(data).codes
     spans = [min(128, len(codes) - 128 * n) for n in range(-(-len(codes) // 128))]
     payload = sum(-(-frames * codes.shape[1] * 10 // 8) for frames in spans)
-    assert 0 < fixed_size(data, codes.shape[1], 10) - payload < 120, "what is left is head, index and the heads of spans"
+    assert 0 < fixed_size(data, codes.shape[1], 10) - payload < 160, "what is left is head, index and the heads of spans"
 
 
 def test_measured_rates_agree_with_files():
