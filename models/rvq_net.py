@@ -14,7 +14,7 @@ from .residual_vq import ResidualVQ, squared_distances
 from .transform import QUALITY_ROWS
 
 STAGES, SIZE, DIMENSION = 16, 1024, 96
-THRIFT = 0.5  # how far the choice of codes goes towards the slope of the rate-distortion curve
+THRIFT = 1.0  # worth of a bit in the choice of codes, in slopes of the rate-distortion curve at the last stage
 SLOPE_MEMORY = 0.99
 
 
@@ -64,7 +64,7 @@ class RvqNet(nn.Module):
         total, known = torch.zeros_like(z), torch.zeros(b, self.code_model.vectors.shape[2], c, t, device=z.device)
         codebook, commitment, bits = (torch.zeros(b, device=z.device) for _ in range(3))
         all_codes = []
-        weight = (THRIFT * self.slope[stages - 1])[:, None].expand(b, c * t).reshape(-1, 1)
+        weight = (THRIFT * self.worth(stages))[:, None].expand(b, c * t).reshape(-1, 1)
         plane = stages.float()
         for k in range(int(stages.max())):
             active = (stages > k).float()
@@ -101,6 +101,13 @@ class RvqNet(nn.Module):
         rate = bits * RATE / HOP / 1000 / (c * t)
         return {"quantised": quantised, "codes": torch.stack(all_codes, -1), "rate": rate, "codebook": codebook,
                 "commitment": commitment}  # fmt: skip
+
+    def worth(self, stages: Tensor) -> Tensor:
+        """Squared error that a bit saves in the last of `stages` stages.
+
+        That of the very last one is seen under its own thrift alone, which would feed on itself: the one before it stands in.
+        """
+        return self.slope[(stages - 1).clamp_max(STAGES - 2)]
 
     @torch.no_grad()
     def _learn_slope(self, stage: int, before: Tensor, after: Tensor, bits: Tensor, active: Tensor) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vqc.models import weights
-from vqc.models.audio_rvq import stages_of
+from vqc.models.audio_rvq import stages_of, thrift_of
 from vqc.models.compact import packed, unpacked
 from vqc.models.residual_vq import ResidualVQ, k_means, nearest, usage
 from vqc.models.rvq_net import RvqNet
@@ -60,6 +60,13 @@ def test_usage():
 def test_stages_run_from_one_to_all():
     found = [stages_of(q, 16) for q in range(1001)]
     assert found[0] == 1 and found[-1] == 16 and sorted(found) == found and set(found) == set(range(1, 17))
+
+
+def test_thrift_falls_as_quality_grows_until_the_next_stage():
+    assert [stages_of(q, 16) for q in (200, 201)] == [4, 5]
+    assert thrift_of(200, 16) == 1 and thrift_of(1000, 16) == 1 and thrift_of(0, 16) == 1
+    between = [thrift_of(q, 16) for q in range(201, 267)]
+    assert between == sorted(between, reverse=True) and 5 < between[0] < 5.8 and 1 < between[-1] < 1.1
 
 
 def test_packed_weights_are_near():
