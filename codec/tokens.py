@@ -27,7 +27,8 @@ from .audio_api import DecodedSound
 from .audio_decoding import load_audio_decoder
 from .audio_encoding import SPAN
 from .audio_payload import CODED_RATE, HOP, coded_length, split_payload
-from .latent_coding import PROFILE, decode_steps, encode_steps
+from .code_coding import decode_codes, encode_codes
+from .latent_coding import PROFILE
 from .media import peek
 
 FRAME_RATE = CODED_RATE / HOP  # frames a second
@@ -165,7 +166,7 @@ def from_reader(reader: Reader, device: torch.device) -> Tokens:
         if data is None:
             parts.append(np.full((frames, columns), SILENT, np.int16))
             continue
-        codes = decode_steps(decoder, data, segment.digest, header.channels, frames, header.quality)
+        codes = decode_codes(decoder, data, segment.digest, header.channels, frames, header.quality)
         by_frame = codes.reshape(header.channels, frames, -1).swapaxes(0, 1).reshape(frames, columns)
         parts.append(by_frame.astype(np.int16))
     return Tokens(
@@ -218,7 +219,7 @@ def to_vqc(tokens: Tokens, *, device: str = "auto", threads: int | None = None) 
 def _coded(decoder: RvqDecoder, part: np.ndarray, header: AudioHeader) -> tuple[bytes, int]:
     by_position = part.reshape(len(part), header.channels, -1).swapaxes(0, 1).reshape(header.channels * len(part), -1)
     codes = by_position.astype(np.int32)
-    return encode_steps(
+    return encode_codes(
         decoder, lambda step: codes[step.positions, step.stage], header.channels, len(part), header.quality
     )
 

@@ -43,9 +43,6 @@ def row_of(quality: int, stages: int) -> Tensor:
 class RvqDecoder(WaveSynthesis):
     """Decoder half: code model, codebooks and synthesis. Thread-safe: no state changes after construction."""
 
-    # the coder has no tables: every symbol brings its own
-    tables = tuple(np.array([value]) for value in (0, 1, 1))
-
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
         tensors = unpacked(tensors)
         super().__init__(tensors, device)

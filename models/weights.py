@@ -18,11 +18,13 @@ from safetensors.torch import load as load_tensors
 from .audio_hyperprior import AudioDecoder, AudioEncoder
 from .audio_rvq import RvqDecoder, RvqEncoder
 from .image_hyperprior import ImageDecoder, ImageEncoder
+from .video_hyperprior import VideoDecoder, VideoEncoder
 
 FOLDER = Path(__file__).parent / "weights"
 # The models that encode when none is asked for.
 IMAGE_MODEL = "img1"
 AUDIO_MODEL = "aud1"
+VIDEO_MODEL = "vid1"
 TOKEN_MODEL = "rvq1"  # sound by vector quantisation, whose indices are tokens
 # How names of models of sound begin: scalar and vector quantised.
 SCALAR_ROUTE, VECTOR_ROUTE = "aud", "rvq"
@@ -101,3 +103,15 @@ def has_tokens(model: str) -> bool:
 def _of_route(model: str, scalar: type[Half], vector: type[Half]) -> type[Half]:
     check_sound_model(model)
     return vector if has_tokens(model) else scalar
+
+
+def video_decoder(model: str, device: torch.device) -> VideoDecoder:
+    """The decoder half of `model` on `device`, loaded on first use."""
+    with _lock:
+        return _decoder(VideoDecoder, model, device)
+
+
+def video_encoder(model: str, device: torch.device) -> VideoEncoder:
+    """The encoder half of `model` on `device`, loaded on first use."""
+    with _lock:
+        return _encoder(VideoEncoder, model, device)

@@ -1,10 +1,11 @@
-"""Turns the trained vector quantised audio model into the tensors that ship; called by export.py.
+"""Turns a checkpoint of tools/train/rvq.py into what ships: `python -m vqc.tools.export_rvq --checkpoint FILE --data FOLDER`.
 
 Transforms and codebooks become int8 with a scale for each row (models/compact.py), the code model becomes integers.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ from vqc.models.entropy_model import QUALITY_MAX
 from vqc.models.exact import LIMIT, quantise_layer
 from vqc.models.residual_vq import usage
 from vqc.models.rvq_net import THRIFT, RvqNet
+from vqc.models.weights import FOLDER
+from vqc.tools.export import save_model
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
 
 
@@ -84,3 +87,25 @@ def code_usage(encoder: RvqEncoder, decoder: RvqDecoder, folder: Path, crops: in
     used = [usage(row) for row in counts]
     assert stages_of(QUALITY_MAX, stages) == stages
     return {"codes_used": [round(u, 4) for u, _ in used], "perplexity": [round(p, 4) for _, p in used]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="training files, for the use of codes")
+    parser.add_argument("--name", default="rvq1", help="of the model, 16 letters and digits at most")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--crops", type=int, default=400)
+    arguments = parser.parse_args()
+
+    saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
+    net = RvqNet()
+    net.load_state_dict(saved["average"])
+    encoder, decoder = export_rvq(net.eval().requires_grad_(False))
+    device = torch.device("cpu")
+    used = code_usage(RvqEncoder(encoder, device), RvqDecoder(decoder, device), arguments.data, arguments.crops)
+    save_model(arguments.folder, arguments.name, encoder, decoder, saved, usage_crops=arguments.crops, **used)
+
+
+if __name__ == "__main__":
+    main()

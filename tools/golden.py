@@ -13,12 +13,11 @@ import numpy as np
 import torch
 
 import vqc
-from vqc.audio_decoding import load_audio_decoder
+from vqc.audio_decoding import decode_symbols, load_audio_decoder
 from vqc.audio_payload import split_payload
 from vqc.bitstream import VERSION, AudioHeader, Reader
 from vqc.image_decoding import decode_tile, load_image_decoder
 from vqc.image_tiles import Tiling
-from vqc.latent_coding import decode_steps
 
 SOUND_QUALITY = {"aud1": {"talk": 50, "tune": 70}, "rvq1": {"talk": 20, "tune": 40}}
 QUALITY = {"photo": 40, "drawing": 70, "gradient": 90}
@@ -47,7 +46,7 @@ def _sound_digest(reader: Reader, header: AudioHeader, device: torch.device) -> 
     for segment in reader.segments():
         part = split_payload(segment, header)
         if part.data is not None:
-            symbols = decode_steps(decoder, part.data, segment.digest, header.channels, part.frames, header.quality)
+            symbols = decode_symbols(decoder, part.data, segment.digest, header, part.frames)
             digest.update(symbols.astype("<i8").tobytes())
     return digest.hexdigest()
 

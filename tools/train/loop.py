@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-ENTROPY = ("hyper_encoder", "hyper_prior", "hyper_decoder", "contexts", "code_model")
+ENTROPY = ("hyper_encoder", "hyper_prior", "hyper_decoder", "temporal", "contexts", "code_model")
 
 
 @dataclasses.dataclass
