@@ -170,7 +170,7 @@ def test_command_line(tmp_path, vqc, tune):
     for arguments, message in (
         (("tokens", "decode", coded, tmp_path / "x.wav"), "not a file of tokens"),
         (("tokens", "decode", tmp_path / "tune.npz", tmp_path / "x.txt"), ".txt"),
-        (("tokens", "encode", SAMPLES / "photo.png", tmp_path / "x.npz"), "model is for sound"),
+        (("tokens", "encode", SAMPLES / "photo.png", tmp_path / "x.npz"), "model is for sound, and this is not"),
         (("encode", SAMPLES / "talk.flac", tmp_path / "x.vqc", "--model", "img1"), "not one of sound"),
         (("encode", SAMPLES / "talk.flac", tmp_path / "x.vqc", "--model", "aud9"), "not installed"),
     ):
