@@ -28,6 +28,7 @@ from .audio_decoding import load_audio_decoder
 from .audio_encoding import SPAN
 from .audio_payload import CODED_RATE, HOP, coded_length, split_payload
 from .code_coding import decode_codes, encode_codes
+from .inspection import open_reader
 from .latent_coding import PROFILE
 from .media import peek
 
@@ -146,7 +147,7 @@ def encode(
         if not weights.has_tokens(model):
             raise ValueError(f"model '{model}' has no tokens; '{weights.TOKEN_MODEL}' has")
         data = api.encode(source, **wish, rate=rate, model=model, device=device, threads=threads)
-    with api._reader(data, None, False) as reader:
+    with open_reader(data, None, False) as reader:
         return from_reader(reader, api._prepare(device, threads))
 
 
