@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -68,6 +69,11 @@ def write_video(
     writer.close()
 
 
+def _tick_at(seconds: float, base: Fraction) -> int:
+    """The first tick that is not before `seconds`, but for what floating point loses."""
+    return math.ceil(seconds / float(base) - 1e-6)
+
+
 class Tracks:
     """The segments of a file, read once and handed out by plane: whoever is asked first reads on for both."""
 
@@ -112,7 +118,7 @@ class SoundTrack:
 class VideoStream:
     """The video in `reader` from `start` seconds on, `duration` seconds of it (None: all): its format, frames and sound.
 
-    Time stamps are those of the whole video. Both can be read once, in any order.
+    Frames are those whose time stamps lie in this part. Time stamps are those of the whole video. Both can be read once, in any order.
     """
 
     def __init__(
@@ -123,9 +129,8 @@ class VideoStream:
             raise ValueError(f"start {start} and duration {duration}: at least 0, and above 0")
         self.kind = format_of(header, reader)
         self._reader, self._header = reader, header
-        # a frame is shown until the next one comes
-        first = int(start / self.kind.base)
-        last = None if duration is None else max(first, -int(-(start + duration) / self.kind.base // 1) - 1)
+        first = _tick_at(start, self.kind.base)
+        last = None if duration is None else _tick_at(start + duration, self.kind.base) - 1
         self._decoder = GroupDecoder(header, device, partial, first, last, workers)
         if start and reader.seekable:
             entries = groups_of(reader)

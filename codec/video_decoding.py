@@ -215,16 +215,28 @@ def _then(frames: list[Frame], error: VqcError) -> Iterator[Frame]:
 
 
 def first_entry(reader: Reader, header: VideoHeader, tick: int) -> int:
-    """Position in the sorted index of frames of the group that holds `tick`: time stamps stand in the payloads."""
+    """Position in the sorted index of frames of the group that holds `tick`.
+
+    Time stamps stand in the payloads, so a look where the frame rate says spares most reading; else the search halves.
+    """
     entries = groups_of(reader)
+
+    def begins_by(position: int) -> bool:
+        segment = reader.segment(entries[position].number, FRAMES)
+        return segment is not None and unpack_group(segment, header).ticks[0] <= tick
+
+    seconds = tick * header.numerator / header.denominator
+    guess = int(seconds * header.rate_numerator / header.rate_denominator / header.group + 1e-6)
     low, high = 0, len(entries) - 1
+    middle = min(guess, high)
     while low < high:  # the last group that begins at or before the tick
-        middle = (low + high + 1) // 2
-        segment = reader.segment(entries[middle].number, FRAMES)
-        if segment is None or unpack_group(segment, header).ticks[0] > tick:
-            high = middle - 1
-        else:
+        if begins_by(middle):
             low = middle
+            middle = low + 1 if guess is not None else (low + high + 1) // 2
+        else:
+            high = middle - 1
+            guess, middle = None, (low + high + 1) // 2
+        middle = min(middle, high)
     return low
 
 

@@ -26,8 +26,8 @@ from .video_decoding import decode_picture
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
-# Quality (0..1000) of the first frame of a group beside that of the others. The scales differ: at -150 both would trade rate for
-# error alike, and the first frame is worth more, as all others are made from it.
+# Quality (0..1000) of the first frame of a group beside that of the others. The scales differ: at -150 both would trade rate
+# for error alike, and the first frame is worth more, as all others are made from it.
 INTRA_OFFSET = -75
 
 

@@ -155,6 +155,8 @@ def has_video(source: Any) -> bool:
     start = file.tell() if hasattr(file, "seek") else None
     try:
         with av.open(os.fspath(file) if start is None else file) as container:
+            if container.format.name.endswith("_pipe"):  # a picture
+                return False
             return any(not s.disposition & av.stream.Disposition.attached_pic for s in container.streams.video)
     except (av.FFmpegError, OSError, ValueError):
         return False

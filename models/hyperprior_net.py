@@ -238,6 +238,10 @@ class HyperpriorNet(nn.Module):
         """Quantiser step of quality rows (B,), in units of latents."""
         raise NotImplementedError
 
+    def dead_zone(self, log2_scale: Tensor) -> Tensor:
+        """How far beyond a half a residual must lie to be rounded away from zero; see `dead_zone`."""
+        return dead_zone(log2_scale)
+
     def steps(self, row: Tensor) -> Tensor:
         """Quantiser steps (B, L, 1, 1) of quality rows (B,)."""
         return (self.base_step(row)[:, None] * torch.exp(-interpolate_rows(self.log_gain, row)))[:, :, None, None]
@@ -285,7 +289,7 @@ class HyperpriorNet(nn.Module):
                 mean = mean / step[:, part]
                 residual = scaled[:, part] - mean
                 log2_scale = log2_scale - torch.log2(step[:, part])
-                zone = dead_zone(log2_scale.detach())
+                zone = self.dead_zone(log2_scale.detach())
                 symbol = ste_round(residual - residual.detach().clamp(-zone, zone))
                 value = (symbol + mean) * step[:, part] * mask
                 half = value if half is None else half + value

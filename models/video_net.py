@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from . import image_net
-from .hyperprior_net import HyperpriorNet, Widths
+from .hyperprior_net import HyperpriorNet, Widths, dead_zone
 from .transform import QUALITY_ROWS
-from .video_transform import FEATURES, GAIN, LATENTS, Condition, VideoAnalysis, VideoSynthesis, move_latents, pack, unpack, warp
+from .video_transform import GAIN, LATENTS, MEMORY, Condition, VideoAnalysis, VideoSynthesis, move_latents, pack, unpack, warp
 
 WIDTHS = Widths(groups=(64, LATENTS - 64), hyper_latents=32, hyper_features=96, context=192, temporal=64)
+
+# Much of what prediction leaves is noise: coded, it helps no later frame.
+LEAST_DEAD_ZONE = 0.2
 
 
 def lagrangian(row: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ class Reference:
     def intra(y: Tensor, uv: Tensor) -> Reference:
         """The reference that a frame leaves which was coded as a picture."""
         b, _, h, w = y.shape
-        return Reference(y, uv, y.new_zeros(b, FEATURES, h // 8, w // 8), y.new_zeros(b, LATENTS, h // 16, w // 16))
+        return Reference(y, uv, y.new_zeros(b, MEMORY, h // 8, w // 8), y.new_zeros(b, LATENTS, h // 16, w // 16))
 
 
 class VideoNet(HyperpriorNet):
@@ -55,8 +58,12 @@ class VideoNet(HyperpriorNet):
         self.synthesis = VideoSynthesis()
 
     def base_step(self, row: Tensor) -> Tensor:
-        """0.8 of the high-rate optimum for lambda: sqrt(8 / (lambda * 255^2 * ln 2)) in pixel units, times GAIN."""
-        return 0.8 * GAIN * torch.sqrt(8 / (lagrangian(row) * 65025 * math.log(2)))
+        """1.2 of the high-rate optimum for lambda: sqrt(8 / (lambda * 255^2 * ln 2)) in pixel units, times GAIN."""
+        return 1.2 * GAIN * torch.sqrt(8 / (lagrangian(row) * 65025 * math.log(2)))
+
+    def dead_zone(self, log2_scale: Tensor) -> Tensor:
+        """Never less than LEAST_DEAD_ZONE."""
+        return dead_zone(log2_scale).clamp_min(LEAST_DEAD_ZONE)
 
     def forward(
         self, y: Tensor, uv: Tensor, reference: Reference, vectors: Tensor, row: Tensor, training_noise: bool = True

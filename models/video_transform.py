@@ -4,8 +4,8 @@ Conditional coding (DCVC, Li et al. 2021, arXiv:2109.15047 section 3): the predi
 both moved by the vectors, enter analysis and synthesis as channels. Untrained, the transforms are a linear codec of the
 difference: first and last 1x1 layers start as a Karhunen-Loeve transform, everything else starts at zero.
 
-Shapes: planes y (B, 1, H, W) and uv (B, 2, H/2, W/2), 0..1; H and W multiples of 16; features (B, 96, H/8, W/8); latents
-(B, 256, H/16, W/16); vectors (B, H/8, W/8, 2) in quarters of a pixel, horizontal first.
+Shapes: planes y (B, 1, H, W) and uv (B, 2, H/2, W/2), 0..1; H and W multiples of 16; features (B, 32, H/8, W/8), passed from
+frame to frame; latents (B, 256, H/16, W/16); vectors (B, H/8, W/8, 2) in quarters of a pixel, horizontal first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ BLOCK = 8  # pixels, each way, that share a vector
 FEATURES = 96  # samples of an 8x8 block in 4:2:0
 LATENTS = 256
 GAIN = 4.0  # latents count quarters of a pixel unit: the entropy model's context has steps of 1/64
+MEMORY = 32  # features that are passed from frame to frame, within -1..1 so that they cannot grow without end
 # Samples of chroma are scaled so that squared errors add up as in PSNR 6:1:1, (6 Y + U + V) / 8.
 CHROMA = (64 / 16 / 6) ** 0.5
 
@@ -52,10 +53,8 @@ class Condition(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Conv2d(FEATURES, FEATURES, 1)
+        self.features = nn.Conv2d(MEMORY, FEATURES, 1, bias=False)
         self.block = GatedBlock(FEATURES)
-        nn.init.zeros_(self.features.weight)
-        nn.init.zeros_(self.features.bias)
 
     def forward(self, prediction: Tensor, features: Tensor, row: Tensor) -> Tensor:
         return self.block((prediction - 0.5) * GAIN + self.features(features), row)
@@ -89,15 +88,17 @@ class VideoSynthesis(nn.Module):
         self.condition = nn.Conv2d(FEATURES, FEATURES, 1)
         self.blocks = nn.ModuleList(GatedBlock(FEATURES) for _ in range(blocks))
         self.patch = nn.Conv2d(FEATURES, FEATURES, 1)
-        nn.init.zeros_(self.condition.weight)
-        nn.init.zeros_(self.condition.bias)
+        self.features = nn.Conv2d(FEATURES, MEMORY, 1)
+        for layer in (self.condition, self.features):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, latents: Tensor, prediction: Tensor, condition: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
         x = F.pixel_shuffle(self.from_latents(latents), 2).contiguous(memory_format=torch.channels_last)
         x = x + self.condition(condition)
         for block in self.blocks:
             x = block(x, row)
-        return prediction + self.patch(x) / GAIN, x
+        return prediction + self.patch(x) / GAIN, self.features(x).clamp(-1, 1)
 
 
 def move_latents(latents: Tensor, vectors: Tensor) -> Tensor:

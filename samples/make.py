@@ -1,4 +1,4 @@
-"""Makes the sample pictures and sounds of this folder: `python samples/make.py [FOLDER]`. Seeded, so every run draws the same.
+"""Makes the sample pictures, sounds and clip of this folder: `python samples/make.py [FOLDER]`. Seeded, so every run draws the same.
 
 photo.png     512x384 RGB, a lake at evening with a boathouse and its sign: smooth sky, fine grass, sharp edges, small letters
 drawing.png   240x180 RGBA, flat shapes with soft edges and half transparent parts
@@ -6,11 +6,14 @@ gradient.png  192x128 grey of 16 bits, steps far finer than 8 bits can hold
 portrait.jpg  a head and shoulders stored lying on the side, 200x160, with EXIF orientation 6
 talk.flac     3 s of vowels and a hiss, 24 kHz mono: pulses through resonances, as a voice is
 tune.flac     3 s of plucked strings, 44.1 kHz stereo, with a title
+clip.mkv      25 frames of 160x128 with sound: the camera pans over the lake while a ball falls and leaps again
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,10 @@ from PIL import Image
 
 from vqc.image_files import write_image
 from vqc.pixels import Pixels
+from vqc.sound import SoundFormat
+from vqc.video import Frame, VideoFormat
+from vqc.video_api import frames_from_arrays
+from vqc.video_writers import open_writer
 
 # Letters of 5x7 dots, one number per row, the left dot in the highest of five bits.
 _LETTERS = {
@@ -227,6 +234,27 @@ def tune() -> tuple[np.ndarray, int, str]:
     return out, rate, "eight notes"
 
 
+def clip() -> tuple[VideoFormat, list[Frame], np.ndarray]:
+    """Format, frames, and samples (2, N) of the sound."""
+    lake = photo().colour.reshape(192, 2, 256, 2, 3).mean((1, 3)) / 255
+    y, x = grid(128, 160)
+    pictures = []
+    for number in range(25):
+        top, left = 40 + 10 * np.sin(number / 9), 90 - 3.3 * number
+        row, column = int(top), int(left)
+        down, right = top - row, left - column
+        window = lake[row : row + 129, column : column + 161]
+        window = window[:-1] * (1 - down) + window[1:] * down
+        canvas = window[:, :-1] * (1 - right) + window[:, 1:] * right
+        height = 118 - 70 * abs(np.sin(number / 7))
+        blend(canvas, (0.85, 0.20, 0.15), ellipse(y, x, (height, 20 + 5 * number), (9, 9)))
+        blend(canvas, (1.0, 0.85, 0.80), ellipse(y, x, (height - 3, 17 + 5 * number), (2.5, 2.5), 2))
+        pictures.append(bytes_of(canvas))
+    kind, frames = frames_from_arrays(pictures, Fraction(25))
+    samples, rate, _ = tune()
+    return replace(kind, sound=SoundFormat(rate, 2, 16)), list(frames), samples[:rate].T.astype(np.float32)
+
+
 SAMPLES = {"photo.png": photo, "drawing.png": drawing, "gradient.png": gradient, "portrait.jpg": portrait}
 SOUNDS = {"talk.flac": talk, "tune.flac": tune}
 
@@ -239,6 +267,13 @@ def main(folder: Path) -> None:
         with soundfile.SoundFile(folder / name, "w", rate, samples.shape[1], "PCM_16") as file:
             file.title = title
             file.write(samples)
+    kind, frames, samples = clip()
+    with open(folder / "clip.mkv", "wb") as file:
+        writer = open_writer(file, kind, ".mkv")
+        for frame in frames:
+            writer.frame(frame)
+        writer.sound(samples)
+        writer.close()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from vqc.image_files import read_image
+from vqc.video_files import open_video
 
 FOLDER = Path(__file__).parent.parent / "samples"
 spec = importlib.util.spec_from_file_location("make_samples", FOLDER / "make.py")
@@ -33,6 +34,15 @@ def test_sound_is_made_again_the_same(name):
     stored, stored_rate = soundfile.read(FOLDER / name, always_2d=True)
     assert stored_rate == rate and stored.shape == made.shape
     assert np.abs(stored - made).max() < 2 / 32768
+
+
+def test_clip_is_drawn_again_the_same():
+    kind, frames, samples = make_samples.clip()
+    with open_video(FOLDER / "clip.mkv") as stored:
+        assert (stored.kind.width, stored.kind.height, stored.kind.rate) == (kind.width, kind.height, 25)
+        for drawn, frame in zip(frames, stored.frames(), strict=True):
+            assert np.abs(frame.y.astype(int) - drawn.y).mean() < 0.01 and frame.seconds == drawn.seconds
+        assert np.abs(np.concatenate(list(stored.blocks()), axis=1) - samples).max() < 2 / 32768
 
 
 def test_samples_are_small():

@@ -27,7 +27,7 @@ from vqc.models.audio_net import AudioNet
 from vqc.models.audio_transform import HOP
 from vqc.models.entropy_model import OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel, LatentEncoder, Step
 from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
-from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet, dead_zone
+from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
 from vqc.models.motion_coding import TABLES as MOTION_TABLES
@@ -37,7 +37,7 @@ from vqc.models.video_hyperprior import Past, VideoDecoder, VideoEncoder, intra_
 from vqc.models.video_net import VideoNet
 from vqc.models.weights import FOLDER
 from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables
-from vqc.tools.train.clips import list_clips, load_clips, random_batch
+from vqc.tools.train.clips import list_clips, load_clips, random_walk
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
 
@@ -114,15 +114,14 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
     clips = load_clips(list_clips(arguments.data), arguments.checkpoint.parent.parent / "clips")
     for _ in tqdm(range(arguments.crops), desc="tables", disable=None):
         quality = rng.randrange(QUALITY_MAX + 1)
-        frames = rng.choice([3, 5, 7])
-        batch = random_batch(clips, [quality / 100], frames, 240, rng)
-        y, uv = batch.y[0].float() / 255, batch.uv[0].float() / 255
-        reference = intra_reference(batch.y0.float() / 255, batch.uv0.float() / 255)
+        walk = random_walk(clips, 240, quality / 100, rng)
+        reference = intra_reference(*(torch.from_numpy(p.copy())[None].float() / 255 for p in (walk.y0, walk.uv0)))
         past = Past()
-        for t in range(1, frames):
-            vectors = batch.vectors[0, t].numpy()
+        for _ in range(rng.choice([2, 5, 10])):
+            y, uv, vectors = walk.step()
+            y, uv = (torch.from_numpy(p.copy())[None].float() / 255 for p in (y, uv))
             prediction = decoder.predict(reference, vectors, quality)
-            latents = encoder.analyse(y[t : t + 1], uv[t : t + 1], prediction, quality)
+            latents = encoder.analyse(y, uv, prediction, quality)
             hyper, scaled, differences = encoder.hyper(latents), in_steps(decoder, latents, quality), to_differences(vectors)
 
             def code(step: MotionStep | Step, hyper=hyper, scaled=scaled, differences=differences) -> np.ndarray:
@@ -150,7 +149,7 @@ def export_halves(net: HyperpriorNet) -> tuple[dict[str, Tensor], dict[str, Tens
     half = {k: v.half().contiguous() for k, v in net.state_dict().items()}
     # The prior of the hyper-latents is there only for training on; coding uses its table.
     encoder = {k: v for k, v in half.items() if k.startswith(("analysis.", "hyper_encoder.", "hyper_prior."))}
-    encoder["dead_zone"] = dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
+    encoder["dead_zone"] = net.dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
     decoder = {k: v for k, v in half.items() if k.startswith(("synthesis.", "condition."))}
     decoder["log_restore"] = half["log_restore"]
     return encoder, decoder | export_entropy(net)

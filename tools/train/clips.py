@@ -9,7 +9,6 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from vqc.models import weights
@@ -30,11 +29,13 @@ MOTION_ROWS = (1.0, 5.0, 9.0)  # quality rows for which motion is searched
 class Clip:
     """Consecutive frames, sides multiples of 16; planes (T, 3/2 H, W) uint8 as PyAV lays out yuv420p.
 
-    vectors (rows, T, H/8, W/8, 2) int16; intra: by frame number, that frame coded as a picture (rows, 3/2 H, W) uint8.
+    forward (rows, T, H/8, W/8, 2) int16: vectors of each frame against the one before; backward: against the one after. intra:
+    by frame number, that frame coded as a picture (rows, 3/2 H, W) uint8.
     """
 
     planes: np.ndarray
-    vectors: np.ndarray
+    forward: np.ndarray
+    backward: np.ndarray
     intra: dict[int, np.ndarray]
 
 
@@ -85,13 +86,19 @@ def code_intra(planes: np.ndarray, rows: tuple[float, ...]) -> np.ndarray:
 def prepare(path: Path) -> Clip:
     """Reads a file, searches its motion and codes its first frame and one in the middle as pictures."""
     planes = read_planes(path)
+    starts = {0} | ({len(planes) // 2} if len(planes) >= 8 else set())
+    backward = search_motion(planes[::-1])[:, ::-1]
+    return Clip(planes, search_motion(planes), backward, {s: code_intra(planes[s], INTRA_ROWS) for s in starts})
+
+
+def search_motion(planes: np.ndarray) -> np.ndarray:
+    """Vectors of each frame against the one before, for MOTION_ROWS: (rows, T, H/8, W/8, 2) int16."""
     height, width = planes.shape[1] * 2 // 3, planes.shape[2]
-    vectors = []
+    found = []
     for row in MOTION_ROWS:
         search = MotionSearch(width, height, quantiser(round(row * 100)))
-        vectors.append([search(frame) for frame in planes])
-    starts = {0} | ({len(planes) // 2} if len(planes) >= 8 else set())
-    return Clip(planes, np.array(vectors), {s: code_intra(planes[s], INTRA_ROWS) for s in starts})
+        found.append([search(frame) for frame in planes])
+    return np.array(found)
 
 
 def load_clips(files: list[Path], cache: Path) -> list[Clip]:
@@ -103,48 +110,55 @@ def load_clips(files: list[Path], cache: Path) -> list[Clip]:
         if not kept.exists():
             clip = prepare(path)
             intra = {f"intra{k}": v for k, v in clip.intra.items()}
-            np.savez(kept, planes=clip.planes, vectors=clip.vectors, **intra)
+            np.savez(kept, planes=clip.planes, forward=clip.forward, backward=clip.backward, **intra)
         with np.load(kept) as data:
             intra = {int(k.removeprefix("intra")): data[k] for k in data if k.startswith("intra")}
-            clips.append(Clip(data["planes"], data["vectors"], intra))
+            clips.append(Clip(data["planes"], data["forward"], data["backward"], intra))
     return clips
 
 
-@dataclass
-class Batch:
-    """Crops: y (B, T, 1, S, S), uv (B, T, 2, S/2, S/2) uint8; frame 0 as a picture: y0, uv0; vectors (B, T, S/8, S/8, 2)."""
+class Walk:
+    """A crop of a clip, walked from a frame that was coded as a picture to the end of the clip, back, and forth again.
 
-    y: Tensor
-    uv: Tensor
-    y0: Tensor
-    uv0: Tensor
-    vectors: Tensor
+    y0, uv0: the first frame as decoded, and each `step`: the next frame and its vectors against the one before, as
+    (y (1, S, S), uv (2, S/2, S/2) uint8, vectors (S/8, S/8, 2) int16). A walk sees as many frames as a group has, of clips that
+    are short. Mirrored at random.
+    """
+
+    def __init__(self, clip: Clip, size: int, row: float, rng: random.Random) -> None:
+        height, width = clip.planes.shape[1] * 2 // 3, clip.planes.shape[2]
+        self._top, self._left = (rng.randrange((n - size) // 16 + 1) * 16 for n in (height, width))
+        self._size, self._mirrored = size, rng.random() < 0.5
+        motion = min(range(len(MOTION_ROWS)), key=lambda i: abs(MOTION_ROWS[i] - row))
+        self._clip, self._forward, self._backward = clip, clip.forward[motion], clip.backward[motion]
+        self._position, self._direction = rng.choice(list(clip.intra)), 1
+        intra = min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - row - INTRA_OFFSET))
+        self.row = row
+        self.y0, self.uv0 = self._cut_planes(clip.intra[self._position][intra])
+
+    def step(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The next frame."""
+        if not 0 <= self._position + self._direction < len(self._clip.planes):
+            self._direction = -self._direction
+        self._position += self._direction
+        vectors = (self._forward if self._direction > 0 else self._backward)[self._position]
+        cells = [slice(n // BLOCK, (n + self._size) // BLOCK) for n in (self._top, self._left)]
+        vectors = vectors[cells[0], cells[1]]
+        if self._mirrored:
+            vectors = vectors[:, ::-1] * np.array([-1, 1], np.int16)
+        return *self._cut_planes(self._clip.planes[self._position]), vectors
+
+    def _cut_planes(self, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def cut(part: np.ndarray, unit: int) -> np.ndarray:
+            rows, columns = (slice(n // unit, (n + self._size) // unit) for n in (self._top, self._left))
+            part = part[:, rows, columns]
+            return part[:, :, ::-1] if self._mirrored else part
+
+        y, uv = split(planes)
+        return cut(y, 1), cut(uv, 2)
 
 
-def random_crop(clip: Clip, frames: int, size: int, row: float, rng: random.Random) -> tuple[np.ndarray, ...]:
-    """A crop of `frames` frames at a quality row, as the fields of `Batch` without the first dimension; mirrored at random."""
-    start = rng.choice([s for s in clip.intra if s + frames <= len(clip.planes)])
-    planes = clip.planes[start : start + frames]
-    y, uv = split(planes)
-    y0, uv0 = split(clip.intra[start][min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - row - INTRA_OFFSET))])
-    motion = clip.vectors[min(range(len(MOTION_ROWS)), key=lambda i: abs(MOTION_ROWS[i] - row))][start : start + frames]
-    top, left = (rng.randrange((n - size) // 16 + 1) * 16 for n in y.shape[-2:])
-
-    def cut(a: np.ndarray, unit: int) -> np.ndarray:
-        return a[..., top // unit : (top + size) // unit, left // unit : (left + size) // unit]
-
-    parts = [cut(y, 1), cut(uv, 2), cut(y0, 1), cut(uv0, 2)]
-    motion = np.moveaxis(cut(np.moveaxis(motion, -1, 0), BLOCK), 0, -1)
-    if rng.random() < 0.5:
-        parts = [p[..., ::-1] for p in parts]
-        motion = motion[:, :, ::-1] * np.array([-1, 1], np.int16)
-    return *parts, motion
-
-
-def random_batch(clips: list[Clip], rows: list[float], frames: int, size: int, rng: random.Random) -> Batch:
-    """One crop for each quality row, of clips with enough frames and pixels."""
-    usable = [c for c in clips if len(c.planes) >= frames and min(c.planes.shape[1] * 2 // 3, c.planes.shape[2]) >= size]
-    crops = [random_crop(rng.choice(usable), frames, size, row, rng) for row in rows]
-    return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*crops)))
-
-
+def random_walk(clips: list[Clip], size: int, row: float, rng: random.Random) -> Walk:
+    """A walk through a random clip that is large enough."""
+    usable = [c for c in clips if min(c.planes.shape[1] * 2 // 3, c.planes.shape[2]) >= size and len(c.planes) > 1]
+    return Walk(rng.choice(usable), size, row, rng)

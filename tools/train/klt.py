@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vqc.models.video_net import VideoNet
 from vqc.models.video_transform import FEATURES, GAIN, LATENTS, pack, warp
-from vqc.tools.train.clips import Clip, random_batch
+from vqc.tools.train.clips import Clip, random_walk
 
 
 def principal_axes(samples: Tensor, count: int) -> Tensor:
@@ -29,10 +30,11 @@ def channels_last_samples(planes: Tensor) -> Tensor:
 def start_from_klt(net: VideoNet, clips: list[Clip], crops: int = 400, size: int = 128) -> None:
     """Sets the transforms of an untrained net to the Karhunen-Loeve transform of differences in random crops."""
     rng = random.Random(3)
-    batch = random_batch(clips, [rng.uniform(0, 10) for _ in range(crops)], 2, size, rng)
-    y, uv = batch.y[:, 1].float() / 255, batch.uv[:, 1].float() / 255
-    moved = [warp(p.float() / 255, batch.vectors[:, 1]) for p in (batch.y0, batch.uv0)]
-    difference = (pack(y, uv) - pack(*moved)) * GAIN
+    walks = [random_walk(clips, size, rng.uniform(0, 10), rng) for _ in range(crops)]
+    y, uv, vectors = (torch.from_numpy(np.stack(parts)) for parts in zip(*(w.step() for w in walks)))
+    first = [torch.from_numpy(np.stack(parts)) for parts in zip(*((w.y0, w.uv0) for w in walks))]
+    moved = [warp(planes.float() / 255, vectors) for planes in first]
+    difference = (pack(y.float() / 255, uv.float() / 255) - pack(*moved)) * GAIN
     patch = principal_axes(channels_last_samples(difference), FEATURES)
     rotated = torch.einsum("fc,bchw->bfhw", patch, difference)
     to_latents = principal_axes(channels_last_samples(F.pixel_unshuffle(rotated, 2)), LATENTS)

@@ -1,8 +1,9 @@
 """Trains the model of predicted frames: `python -m vqc.tools.train.video --data FOLDER --run FOLDER --minutes 60`.
 
-A crop of a few frames is coded as the codec would: the first as a picture, each other from the one before as decoded. Loss
-per sample: the mean over predicted frames of (bits per pixel + lambda * 255^2 * weighted MSE) / sqrt(lambda), the later frames
-weighing more. The loop stands in loop.py.
+Crops are coded as the codec would, the first frame as a picture, each other from the one before as decoded, over as many frames
+as a group has: what a step ends with, the next one goes on from (truncated back-propagation through time). Loss per sample: the
+mean over the predicted frames of a step of (bits per pixel + lambda * 255^2 * weighted MSE) / sqrt(lambda). The loop stands in
+loop.py.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_net import Reference, VideoNet, lagrangian, weighted_mse
 from vqc.motion_search import MotionSearch, quantiser
 from vqc.planes import split
-from vqc.tools.train.clips import INTRA_OFFSET, Batch, code_intra, list_clips, load_clips, random_batch, read_planes
+from vqc.tools.train.clips import INTRA_OFFSET, Walk, code_intra, list_clips, load_clips, random_walk, read_planes
 from vqc.tools.train.klt import start_from_klt
 from vqc.tools.train.loop import Settings, device_of, parse, train
 from vqc.tools.train.restore import load_start
@@ -33,9 +33,9 @@ class VideoSettings(Settings):
 
     batch: int = 8
     crop: int = 128
-    frames: int = 2  # of a crop, the first included: sequences grow from stage to stage
-    later: float = 0.25  # how much more each frame weighs than the one before
-    evaluation_frames: int = 17
+    frames: int = 2  # predicted frames of a step, through which gradients flow
+    longest: int = 32  # predicted frames after which a walk ends at the latest
+    evaluation_frames: int = 33
 
 
 class VideoTask:
@@ -50,39 +50,55 @@ class VideoTask:
 
     def load(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.pool = ThreadPoolExecutor(1)
-        self.pending = self.pool.submit(self._next)
+        self.walks: list[Walk] = [self._new_walk() for _ in range(self.settings.batch)]
+        self.left = [self.rng.randrange(1, self.settings.longest) for _ in self.walks]
+        self.reference = self._first(self.walks)
 
-    def _next(self) -> tuple[Batch, list[float]]:
-        rows = [self.rng.uniform(0, QUALITY_ROWS - 1) for _ in range(self.settings.batch)]
-        return random_batch(self.clips, rows, self.settings.frames, self.settings.crop, self.rng), rows
+    def _new_walk(self) -> Walk:
+        return random_walk(self.clips, self.settings.crop, self.rng.uniform(0, QUALITY_ROWS - 1), self.rng)
+
+    def _first(self, walks: list[Walk]) -> Reference:
+        return Reference.intra(*(self._planes([getattr(w, name) for w in walks]) for name in ("y0", "uv0")))
+
+    def _planes(self, parts: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(parts)).to(self.device).float() / 255
+
+    def _renew(self) -> None:
+        """Puts new walks in the place of those that are over."""
+        for i, left in enumerate(self.left):
+            if left <= 0:
+                self.walks[i] = self._new_walk()
+                self.left[i] = self.rng.choice([2, 4, 8, 16, self.settings.longest])
+                first = self._first([self.walks[i]])
+                for name in ("y", "uv", "features", "latents"):
+                    getattr(self.reference, name)[i] = getattr(first, name)[0]
 
     def loss(self, entropy_only: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        batch, rows = self.pending.result()
-        self.pending = self.pool.submit(self._next)
-        row = torch.tensor(rows, device=self.device)
+        self._renew()
+        row = torch.tensor([walk.row for walk in self.walks], device=self.device)
         weight = lagrangian(row)
-        y, uv, y0, uv0 = (t.to(self.device).float() / 255 for t in (batch.y, batch.uv, batch.y0, batch.uv0))
-        vectors = batch.vectors.to(self.device)
-        reference = Reference.intra(y0, uv0)
         pixels = self.settings.crop**2
-        shares = [1 + self.settings.later * t for t in range(self.settings.frames - 1)]
         loss = bpp = mse = torch.zeros((), device=self.device)
-        for t, share in enumerate(shares, start=1):
-            share /= sum(shares)
+        reference = self.reference
+        for _ in range(self.settings.frames):
+            y, uv, vectors = zip(*(walk.step() for walk in self.walks))
+            y, uv, vectors = self._planes(y), self._planes(uv), torch.from_numpy(np.stack(vectors)).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-                reference, bits = self.net(y[:, t], uv[:, t], reference, vectors[:, t], row)
-            error = weighted_mse(y[:, t], uv[:, t], reference.y, reference.uv)
+                reference, bits = self.net(y, uv, reference, vectors, row)
+            error = weighted_mse(y, uv, reference.y, reference.uv)
             if entropy_only:
                 error = error.detach()
-            loss = loss + share * ((bits / pixels + weight * 65025 * error) / weight.sqrt()).mean()
-            bpp, mse = bpp + share * bits.mean() / pixels, mse + share * error.mean()
+            loss = loss + ((bits / pixels + weight * 65025 * error) / weight.sqrt()).mean() / self.settings.frames
+            bpp, mse = bpp + bits.mean() / pixels / self.settings.frames, mse + error.mean() / self.settings.frames
+        self.left = [left - self.settings.frames for left in self.left]
+        parts = (reference.y.clamp(0, 1), reference.uv.clamp(0, 1), reference.features, reference.latents)
+        self.reference = Reference(*(part.detach().float().clone() for part in parts))
         return loss, {"bpp": bpp, "mse": mse * 65025}
 
     def evaluate(self) -> dict[int, list[float]]:
         """Of predicted frames: mean bits per pixel (estimated, rounded latents, without motion) and mean weighted PSNR."""
         result = {}
-        for r in (1, 3, 5, 7, 9):
+        for r in (1, 4, 7, 10):
             bpp, psnr = [], []
             for path in list_clips(Path(self.settings.evaluate)):
                 planes = read_planes(path, self.settings.evaluation_frames)
@@ -94,10 +110,11 @@ class VideoTask:
                 reference = Reference.intra(*first)
                 for t in range(1, len(planes)):
                     vectors = torch.from_numpy(search(planes[t]))[None].to(self.device)
-                    reference, bits = self.net(y[t : t + 1], uv[t : t + 1], reference, vectors, row, training_noise=False)
+                    frame = y[t : t + 1], uv[t : t + 1]
+                    reference, bits = self.net(*frame, reference, vectors, row, training_noise=False)
                     reference.y, reference.uv = reference.y.clamp(0, 1), reference.uv.clamp(0, 1)
                     bpp.append(bits.item() / y[t].numel())
-                    psnr.append(-10 * math.log10(weighted_mse(y[t : t + 1], uv[t : t + 1], reference.y, reference.uv).item()))
+                    psnr.append(-10 * math.log10(weighted_mse(*frame, reference.y, reference.uv).item()))
             result[r] = [float(np.mean(bpp)), float(np.mean(psnr))]
         return result
 

@@ -1,0 +1,223 @@
+"""Video through the codec: what goes in comes out, in whole or in part, with its sound; damage costs one group."""
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import vqc
+from vqc.bitstream import Corrupt, Reader, VqcError
+from vqc.video import Frame, VideoFormat
+from vqc.video_files import open_video
+from vqc.video_writers import open_writer
+
+CLIP = Path(__file__).parents[2] / "samples" / "clip.mkv"
+
+
+def psnr(a, b):
+    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
+
+
+def originals(path=CLIP):
+    with open_video(path) as video:
+        return list(video.frames())
+
+
+@pytest.fixture(scope="module")
+def coded():
+    """The sample in groups of 8 frames."""
+    return vqc.encode(CLIP, quality=50, group=8)
+
+
+@pytest.fixture(scope="module")
+def frames(coded):
+    return list(vqc.decode(coded))
+
+
+def test_frames_come_back_with_their_time_stamps(coded, frames):
+    expected = originals()
+    assert [f.seconds for f in frames] == [f.seconds for f in expected]
+    assert all(a.y.shape == b.y.shape and a.uv.shape == b.uv.shape for a, b in zip(frames, expected))
+    assert np.mean([psnr(a.y, b.y) for a, b in zip(frames, expected)]) > 27
+    assert len(coded) < CLIP.stat().st_size / 10
+
+
+def test_a_better_quality_is_larger_and_nearer():
+    results = []
+    for quality in (10, 60, 100):
+        data = vqc.encode(CLIP, quality=quality, sound=False)
+        results.append((len(data), np.mean([psnr(a.y, b.y) for a, b in zip(vqc.decode(data), originals())])))
+    assert results == sorted(results) and results[2][1] > results[0][1] + 5
+
+
+def test_the_sound_comes_back_in_step(coded):
+    sound = vqc.decode(coded).sound()
+    with open_video(CLIP) as video:
+        expected = np.concatenate(list(video.blocks()), axis=1).T
+    assert sound.rate == 44100 and sound.samples.shape == expected.shape
+    loud = slice(10000, 30000)
+    products = [expected[loud, 0] @ np.roll(sound.samples[:, 0], k)[loud] for k in (-40, 0, 40)]
+    assert np.argmax(products) == 1
+
+
+def test_any_part_decodes_to_what_the_whole_does(coded, frames):
+    for start, duration in ((0, 0.2), (0.33, 0.1), (0.5, None), (0.96, 5)):
+        part = list(vqc.decode(coded, start=start, duration=duration))
+        end = np.inf if duration is None else start + duration
+        expected = [f for f in frames if start - 0.04 < f.seconds < end]
+        assert [f.tick for f in part] == [f.tick for f in expected]
+        assert all(np.array_equal(a.y, b.y) for a, b in zip(part, expected))
+
+
+def test_groups_in_parallel_are_the_same_bytes_and_frames(coded, frames):
+    assert vqc.encode(CLIP, quality=50, group=8, jobs=2) == coded
+    with vqc.open_video_stream(coded, jobs=2) as stream:
+        assert all(np.array_equal(a.y, b.y) for a, b in zip(stream.frames(), frames, strict=True))
+
+
+def test_only_the_groups_of_a_part_are_read(coded):
+    class Counting(io.BytesIO):
+        read_bytes = 0
+
+        def read(self, size=-1):
+            data = super().read(size)
+            Counting.read_bytes += len(data)
+            return data
+
+    list(vqc.decode(Counting(coded), start=0.9))
+    assert Counting.read_bytes < 0.8 * len(coded)
+
+
+class Pipe(io.RawIOBase):
+    """Bytes that can be read once."""
+
+    def __init__(self, data):
+        self._file = io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        return self._file.read(size)
+
+    def seekable(self):
+        return False
+
+
+def test_pipes_in_and_out(coded, frames):
+    decoded = list(vqc.decode(Pipe(coded)))
+    assert [f.tick for f in decoded] == [f.tick for f in frames]
+    assert vqc.encode(Pipe(CLIP.read_bytes()), quality=50, group=8) == coded
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (16, 16), (31, 2)])
+def test_any_size(size):
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (*size, 3), np.uint8) for _ in range(3)]
+    decoded = list(vqc.decode(vqc.encode(iter(pictures), fps=10, quality=30)))
+    assert [f.y.shape for f in decoded] == [size] * 3
+    assert [f.seconds for f in decoded] == [0, 0.1, 0.2]
+
+
+def test_irregular_time_stamps_are_kept():
+    ticks = [0, 3, 4, 11, 12]
+    given = [Frame(np.full((16, 16), 40 * k, np.uint8), np.full((2, 8, 8), 128, np.uint8), t) for k, t in enumerate(ticks)]
+    assert [f.tick for f in vqc.decode(vqc.encode(given, fps=25, group=3))] == ticks
+
+
+def test_a_lost_group_is_told_and_the_rest_decodes(coded, frames):
+    with pytest.raises(Corrupt):
+        damaged = bytearray(coded)
+        second = Reader(io.BytesIO(coded)).index()[2]
+        damaged[second.offset + second.size // 2] ^= 1
+        list(vqc.decode(bytes(damaged)))
+    video = vqc.decode(bytes(damaged), allow_partial=True)
+    rest = list(video)
+    assert video.damage and 0 < len(rest) < len(frames)
+    by_tick = {f.tick: f for f in frames}
+    assert all(np.array_equal(f.y, by_tick[f.tick].y) for f in rest)
+
+
+@pytest.mark.parametrize("cut", [0.02, 0.3, 0.7, 0.999])
+def test_a_file_that_was_cut_fails_clearly_or_gives_what_is_whole(coded, cut):
+    short = coded[: int(len(coded) * cut)]
+    with pytest.raises(VqcError):
+        list(vqc.decode(short))
+    if cut > 0.02:
+        video = vqc.decode(short, allow_partial=True)
+        assert len(list(video)) < 26 and video.damage
+
+
+def test_verify_finds_a_changed_symbol(coded):
+    assert vqc.verify(coded).ok
+    damaged = bytearray(coded)
+    damaged[len(coded) // 2] ^= 4
+    assert not vqc.verify(bytes(damaged)).ok
+
+
+def test_a_missing_image_model_is_named(coded):
+    from dataclasses import replace
+
+    reader = Reader(io.BytesIO(coded))
+    head = replace(reader.header, intra_weights=b"\0" * 8).pack()
+    changed = head + coded[len(reader.header.pack()) :]
+    with pytest.raises(VqcError, match="img1"):
+        vqc.decode(changed)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_writers_turn_frames_upright(rotation):
+    y = np.arange(16 * 32, dtype=np.uint8).reshape(16, 32)
+    frame = Frame(y, np.zeros((2, 8, 16), np.uint8), 0)
+    file = io.BytesIO()
+    writer = open_writer(file, VideoFormat(32, 16, Fraction(1, 25), Fraction(25), rotation=rotation), ".y4m")
+    writer.frame(frame)
+    writer.close()
+    head, _, samples = file.getvalue().partition(b"FRAME\n")
+    turned = np.rot90(y, -rotation // 90)
+    assert f"W{turned.shape[1]} H{turned.shape[0]} ".encode() in head
+    assert samples[: y.size] == turned.tobytes()
+
+
+@pytest.mark.parametrize("extension", [".mkv", ".mp4", ".y4m", ".avi", ".mov"])
+def test_decoded_files_can_be_read(vqc, tmp_path, coded, extension):
+    source, target = tmp_path / "clip.vqc", tmp_path / f"clip{extension}"
+    source.write_bytes(coded)
+    code, _, err = vqc("decode", source, target)
+    assert code == 0, err
+    with av.open(str(target)) as container:
+        count = sum(1 for _ in container.decode(video=0))
+    assert count == 25
+    if extension == ".mkv":
+        decoded = originals(target)
+        assert [f.seconds for f in decoded] == [f.seconds for f in originals()]
+        with av.open(str(target)) as container:
+            assert len(container.streams.audio) == 1
+
+
+def test_command_line_of_video(vqc, tmp_path):
+    target = tmp_path / "clip.vqc"
+    code, _, err = vqc("encode", CLIP, target, "-q", "30", "--no-sound", "--group", "10")
+    assert code == 0, err
+    code, out, _ = vqc("info", target)
+    assert code == 0 and "25 frames" in out and "groups of 10" in out
+    code, out, err = vqc("decode", target, tmp_path / "part.y4m", "--start", "0.5", "--frames", "3")
+    assert code == 0, err
+    assert (tmp_path / "part.y4m").read_bytes().count(b"FRAME\n") == 3
+    assert vqc("decode", target, tmp_path / "x.png")[0] != 0 and not (tmp_path / "x.png").exists()
+    assert vqc("decode", target, tmp_path / "y.mkv", "--region", "0,0,8,8")[0] != 0
+    assert vqc("verify", target)[0] == 0
+
+
+def test_a_bit_rate_is_met():
+    data = vqc.encode(CLIP, bitrate=150, sound=False)
+    assert len(data) * 8 / 1000 == pytest.approx(150, rel=0.1)
+
+
+def test_a_cover_beside_music_is_no_video(tmp_path):
+    from vqc.video_files import has_video
+
+    assert has_video(CLIP) and not has_video(CLIP.with_name("tune.flac")) and not has_video(CLIP.with_name("photo.png"))

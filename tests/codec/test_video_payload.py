@@ -1,0 +1,68 @@
+"""Payloads of groups of frames: what is packed comes back, and nonsense is Corrupt."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vqc.bitstream import Corrupt, Segment, VideoHeader, unpack_header
+from vqc.bitstream.header import AudioHeader
+from vqc.video_payload import FRAMES, Group, pack_group, regular_ticks, unpack_group
+
+HEADER = VideoHeader("vid1", b"12345678", 1, "img1", b"abcdefgh", 352, 288, 1, 1000, 30000, 1001)
+
+
+@given(
+    st.lists(st.integers(1, 10**6), min_size=1, max_size=32),
+    st.integers(0, 10**9),
+    st.integers(0, 1000),
+    st.binary(max_size=40),
+    st.binary(max_size=40),
+    st.integers(0, 10**6),
+)
+def test_groups_come_back(steps, first, quality, intra, predicted, number):
+    ticks = [first]
+    for step in steps[1:]:
+        ticks.append(ticks[-1] + step)
+    group = Group(tuple(ticks), quality, 1000 - quality, intra, predicted)
+    payload = pack_group(group, HEADER, number)
+    assert unpack_group(Segment(number, FRAMES, payload, 0), HEADER) == group
+
+
+def test_regular_time_stamps_cost_two_bytes_whatever_the_group():
+    for number in (0, 1, 77):
+        ticks = regular_ticks(HEADER, number, 32, 100)
+        payload = pack_group(Group(ticks, 10, 10, b"", b""), HEADER, number)
+        assert len(payload) == 5
+    # 30000/1001 frames a second in milliseconds: 33 and 34 in turn, without drift
+    assert regular_ticks(HEADER, 0, 4, 0) == (0, 33, 67, 100)
+    whole = [t for g in range(40) for t in regular_ticks(HEADER, g, 32, round(g * 32 * 1001 / 30))]
+    assert all(abs(t - k * 1001 / 30) < 1 for k, t in enumerate(whole))
+
+
+@pytest.mark.parametrize("ticks", [(5, 5), (5, 4)])
+def test_time_stamps_that_do_not_rise_are_refused(ticks):
+    with pytest.raises(ValueError, match="follows"):
+        pack_group(Group(ticks, 0, 0, b"", b""), HEADER, 0)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_group_or_corrupt(payload):
+    try:
+        group = unpack_group(Segment(0, FRAMES, payload, 0), HEADER)
+    except Corrupt:
+        return
+    assert len(group.ticks) <= HEADER.group and max(group.quality, group.intra_quality) <= 1000
+
+
+@given(
+    st.integers(1, 2**18), st.integers(1, 2**10), st.integers(1, 2**31 - 1), st.sampled_from([0, 90, 180, 270]), st.booleans()
+)
+def test_headers_come_back(width, height, rate, rotation, full_range):
+    sound = AudioHeader("aud1", b"87654321", 1, 44100, 0, 2)
+    for track in (None, sound):
+        header = dataclasses.replace(
+            HEADER, width=width, height=height, rate_numerator=rate, rotation=rotation, full_range=full_range, sound=track
+        )
+        assert unpack_header(header.pack()) == header

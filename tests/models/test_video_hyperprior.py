@@ -1,0 +1,67 @@
+"""The model of predicted frames: what moves, moves right; the exact model is told what the trained one is."""
+
+import numpy as np
+import torch
+
+from vqc.models.colour import planes_to_rgb, rgb_to_planes
+from vqc.models.video_net import Reference, VideoNet
+from vqc.models.video_transform import move_latents, pack, unpack, warp
+
+
+def picture(height=64, width=96, seed=0):
+    rng = np.random.default_rng(seed)
+    small = torch.from_numpy(rng.random((1, 3, height // 8, width // 8), np.float32))
+    image = torch.nn.functional.interpolate(small, (height, width), mode="bicubic").clamp(0, 1)
+    return image[:, :1], torch.nn.functional.avg_pool2d(image[:, 1:], 2)
+
+
+def test_packing_is_undone():
+    y, uv = picture()
+    back = unpack(pack(y, uv))
+    torch.testing.assert_close(back[0], y)
+    torch.testing.assert_close(back[1], uv)
+
+
+def test_whole_vectors_move_planes_by_whole_pixels():
+    y, uv = picture()
+    vectors = torch.zeros(1, 8, 12, 2, dtype=torch.int16)
+    vectors[..., 0], vectors[..., 1] = 4 * 4, -2 * 4  # 4 pixels right, 2 up
+    moved = warp(y, vectors)
+    torch.testing.assert_close(moved[..., 8:-8, 8:-8], y[..., 6:-10, 12:-4], atol=1e-5, rtol=0)
+    moved = warp(uv, vectors)
+    torch.testing.assert_close(moved[..., 4:-4, 4:-4], uv[..., 3:-5, 6:-2], atol=1e-5, rtol=0)
+
+
+def test_latents_move_by_whole_positions_and_stay_within_the_frame():
+    latents = torch.arange(4 * 6).float().view(1, 1, 4, 6)
+    vectors = torch.zeros(1, 8, 12, 2, dtype=torch.int16)
+    assert torch.equal(move_latents(latents, vectors), latents)
+    vectors[..., 0] = 16 * 4
+    assert torch.equal(move_latents(latents, vectors)[..., :-1], latents[..., 1:])
+    vectors[..., 0] = 32767
+    assert torch.equal(move_latents(latents, vectors), latents[..., -1:].expand(1, 1, 4, 6))
+    vectors[..., 0] = -33  # half a position and more to the left
+    assert torch.equal(move_latents(latents, vectors)[..., 1:], latents[..., :-1])
+
+
+def test_colours_come_back_but_for_a_small_error():
+    y, uv = picture(seed=3)
+    back = rgb_to_planes(planes_to_rgb(y, uv))
+    assert (back[0] - y).abs().max() < 1e-5
+    assert (back[1] - uv).square().mean().sqrt() < 0.5 / 255
+
+
+def test_an_untrained_model_returns_the_prediction_and_gradients_reach_every_parameter():
+    torch.manual_seed(0)
+    net = VideoNet()
+    for layer in (net.synthesis.patch, net.synthesis.from_latents):
+        torch.nn.init.zeros_(layer.bias)
+    y, uv = picture()
+    vectors, row = torch.zeros(1, 8, 12, 2, dtype=torch.int16), torch.tensor([5.0])
+    reference, bits = net(y, uv, Reference.intra(y, uv), vectors, row)
+    assert bits.shape == (1,) and bits > 0
+    assert reference.y.shape == y.shape and reference.uv.shape == uv.shape
+    reference, more = net(y, uv, reference, vectors, row)
+    (reference.y.mean() + reference.features.square().mean() + bits + more).sum().backward()
+    untouched = [name for name, p in net.named_parameters() if p.grad is None]
+    assert untouched == []
