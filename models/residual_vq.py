@@ -61,12 +61,18 @@ class ResidualVQ(nn.Module):
         return self.base[stage] @ self.matrix[stage]
 
     @torch.no_grad()
-    def fit(self, vectors: Tensor) -> None:
-        """Sets the base of every stage to the centroids of what the stages before leave of vectors (M, D)."""
+    def fit(self, vectors: Tensor) -> Tensor:
+        """Sets the base of every stage to the centroids of what the stages before leave of vectors (M, D).
+
+        Returns the mean squared length (K + 1,) of the vectors, and of what each stage leaves.
+        """
         residual = vectors.clone()
+        left = [residual.square().sum(1).mean()]
         for stage in range(self.stages):
             self.base[stage] = k_means(residual, self.size)
             residual -= self.base[stage][nearest(residual, self.base[stage])]
+            left.append(residual.square().sum(1).mean())
+        return torch.stack(left)
 
 
 def usage(counts: Tensor) -> tuple[float, float]:

@@ -15,7 +15,6 @@ from .transform import QUALITY_ROWS
 
 STAGES, SIZE, DIMENSION = 16, 1024, 96
 THRIFT = 1.0  # worth of a bit in the choice of codes, in slopes of the rate-distortion curve at the last stage
-SLOPE_MEMORY = 0.99
 
 
 def row_of(stages: Tensor) -> Tensor:
@@ -34,7 +33,8 @@ class RvqNet(nn.Module):
         self.restore = nn.Linear(DIMENSION, LATENTS)
         self.quantiser = ResidualVQ(STAGES, SIZE, DIMENSION)
         self.code_model = CodeNet(STAGES, SIZE)
-        # squared error that a bit saves in each stage, a moving average
+        # Squared error that a bit saves in each stage, as the first codebooks have it. Measured again while thrift acts on it,
+        # it feeds on itself: fewer codes are taken, those that save most, and within 200 steps none is worth its bits.
         self.register_buffer("slope", torch.zeros(STAGES))
 
     def vectors(self, wave: Tensor, stages: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class RvqNet(nn.Module):
         total, known = torch.zeros_like(z), torch.zeros(b, self.code_model.vectors.shape[2], c, t, device=z.device)
         codebook, commitment, bits = (torch.zeros(b, device=z.device) for _ in range(3))
         all_codes = []
-        weight = (THRIFT * self.worth(stages))[:, None].expand(b, c * t).reshape(-1, 1)
+        weight = (THRIFT * self.slope[stages - 1])[:, None].expand(b, c * t).reshape(-1, 1)
         plane = stages.float()
         for k in range(int(stages.max())):
             active = (stages > k).float()
@@ -92,27 +92,9 @@ class RvqNet(nn.Module):
             known = known + self.code_model.vector(k, codes)
             codebook = codebook + (chosen - residual.detach()).square().mean((1, 2, 3)) * active
             commitment = commitment + (chosen.detach() - residual).square().mean((1, 2, 3)) * active
-            stage_bits = cost.view(b, -1).sum(1)
-            bits = bits + stage_bits * active
+            bits = bits + cost.view(b, -1).sum(1) * active
             total = total + chosen
-            if self.training:
-                self._learn_slope(k, residual, z - total, cost.view(b, -1), active)
         quantised = total + z - z.detach()
         rate = bits * RATE / HOP / 1000 / (c * t)
         return {"quantised": quantised, "codes": torch.stack(all_codes, -1), "rate": rate, "codebook": codebook,
                 "commitment": commitment}  # fmt: skip
-
-    def worth(self, stages: Tensor) -> Tensor:
-        """Squared error that a bit saves in the last of `stages` stages.
-
-        That of the very last one is seen under its own thrift alone, which would feed on itself: the one before it stands in.
-        """
-        return self.slope[(stages - 1).clamp_max(STAGES - 2)]
-
-    @torch.no_grad()
-    def _learn_slope(self, stage: int, before: Tensor, after: Tensor, bits: Tensor, active: Tensor) -> None:
-        if active.sum() == 0:
-            return
-        saved = (before.square() - after.square()).sum(3).mean((1, 2)) @ active / (bits.mean(1) @ active).clamp_min(1e-3)
-        memory = SLOPE_MEMORY if self.slope[stage] > 0 else 0.0
-        self.slope[stage] = memory * self.slope[stage] + (1 - memory) * saved.clamp_min(0)

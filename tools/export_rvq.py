@@ -57,7 +57,7 @@ def export_rvq(net: RvqNet) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     def part(*prefixes: str) -> dict[str, Tensor]:
         return {k: v for k, v in state.items() if k.startswith(prefixes)}
 
-    encoder = packed(part("analysis.", "project.")) | {"weights": THRIFT * net.worth(torch.arange(1, net.quantiser.stages + 1))}
+    encoder = packed(part("analysis.", "project.")) | {"weights": THRIFT * state["slope"]}
     quantiser = net.quantiser
     books = torch.stack([quantiser.codebook(k) for k in range(quantiser.stages)])
     # every stage has a scale of its own for each of its codes

@@ -8,10 +8,12 @@ to the space of the codes is their KLT in units of that model's quantiser steps,
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vqc.models.audio_net import AudioNet
@@ -20,7 +22,8 @@ from vqc.models.residual_vq import usage
 from vqc.models.rvq_net import DIMENSION, STAGES, RvqNet, row_of
 from vqc.tools.train.audio_losses import AudioLoss
 from vqc.tools.train.loop import Settings, device_of, parse, train
-from vqc.tools.train.restore import load_start
+from vqc.tools.train.restore import restore
+from vqc.tools.train.restore_rvq import restore_rvq
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds, resampled
 
 UNIT_ROW = 4.0  # of the scalar model's quality: whose quantiser steps are the units of the vectors
@@ -106,11 +109,12 @@ class RvqTask:
 
 @torch.no_grad()
 def starting_point(task: RvqTask, path: str) -> dict[str, Tensor]:
-    """State dictionary with the transforms of a scalar model, KLT and k-means; or that of a `.pt` file."""
-    if path.endswith(".pt"):
-        return load_start(task.net, path)
+    """State dictionary with the transforms of a scalar model, KLT and k-means; or that of shipped weights of this model."""
+    files = [load_file(f"{path}-{half}.safetensors") for half in ("encoder", "decoder")]
+    if "codebooks" in files[1]:
+        return restore_rvq(task.net, *files)
     scalar, net = AudioNet(), task.net
-    scalar.load_state_dict(load_start(scalar, path))
+    scalar.load_state_dict(restore(scalar, *files))
     net.analysis.load_state_dict(scalar.analysis.state_dict())
     net.synthesis.load_state_dict(scalar.synthesis.state_dict())
     task.load(task.settings.seed)
@@ -132,7 +136,7 @@ def starting_point(task: RvqTask, path: str) -> dict[str, Tensor]:
     net.project.bias.copy_(-(axes.t() / unit) @ mean)
     net.restore.weight.copy_(axes * unit[:, None])
     net.restore.bias.copy_(mean)
-    net.quantiser.fit(net.project(latents))
+    net.slope.copy_(-net.quantiser.fit(net.project(latents)).diff() / math.log2(net.quantiser.size))
 
     base, model = net.quantiser.base, net.code_model
     model.vectors.copy_(base[..., : model.vectors.shape[2]].clamp(-15, 15))
@@ -145,7 +149,7 @@ def starting_point(task: RvqTask, path: str) -> dict[str, Tensor]:
 if __name__ == "__main__":
     settings = parse(RvqSettings, __doc__)
     if not settings.start and not Path(settings.run, "checkpoint.pt").exists():
-        raise SystemExit("--start is needed: weights of a scalar audio model (models/weights/aud1), or a .pt file")
+        raise SystemExit("--start is needed: models/weights/aud1, or models/weights/rvq1 to go on")
     task = RvqTask(settings)
     fresh = not Path(settings.run, "checkpoint.pt").exists()
     train(settings, task, starting_point(task, settings.start) if fresh else None)
