@@ -114,7 +114,8 @@ def encode(
     2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
     Of a video: sound: whether to keep its sound track; sound_quality: of that, the better of 70 and `quality` when None; group:
-    most frames that are decoded together, 32 when None; jobs: groups worked on at a time.
+    most frames that are decoded together, 32 when None; jobs: groups worked on at a time, each with one thread unless `threads`
+    says otherwise.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
     """
@@ -159,7 +160,10 @@ def encode_to(
         if bpp is not None or frame is not None or target_size is not None:
             raise ValueError("bpp, target_size and frame are for pictures, and this is a video: bitrate sets its rate")
         torch_device = _prepare(device, threads)
-        _encode_video(source, file, quality, bitrate, fps, sound_quality, sound, group, jobs, strip, torch_device, limits)
+        from .parallel import single_threaded
+
+        with single_threaded() if threads is None else nullcontext():
+            _encode_video(source, file, quality, bitrate, fps, sound_quality, sound, group, jobs, strip, torch_device, limits)
         return
     if medium == AUDIO:
         if bpp is not None or frame is not None:
@@ -262,11 +266,14 @@ def open_video_stream(
 ) -> Iterator[VideoStream]:
     """As `decode`, for a video: its format, and its frames and sound as they are decoded, `jobs` groups of frames at a time."""
     with nullcontext(source) if isinstance(source, Reader) else open_reader(source, limits, allow_partial) as reader:
+        from .parallel import single_threaded
         from .video_api import VideoStream
 
         if not isinstance(reader.header, VideoHeader):
             raise ValueError("this is not a video")
-        yield VideoStream(reader, _prepare(device, threads), allow_partial, start, duration, jobs)
+        torch_device = _prepare(device, threads)
+        with single_threaded() if threads is None else nullcontext():
+            yield VideoStream(reader, torch_device, allow_partial, start, duration, jobs)
 
 
 def verify(source: Source, *, device: str = "auto", threads: int | None = None, limits: Limits | None = None) -> Report:

@@ -25,7 +25,7 @@ from vqc.commands.options import (
     message_options,
 )
 from vqc.commands.report import report, shown
-from vqc.commands.targets import jobs_for, open_target, run_files, source_of
+from vqc.commands.targets import groups_at_a_time, jobs_for, open_target, run_files, source_of
 from vqc.failures import CORRUPT
 from vqc.media import AUDIO, IMAGE, MEDIA, VIDEO, peek
 from vqc.places import size_of
@@ -266,8 +266,8 @@ def decode(
 
     IN can be - for standard input. Without OUT, photo.vqc becomes photo.png beside it, a sound talk.vqc talk.wav, and a video
     clip.vqc clip.mkv (FFV1, lossless). The extension of OUT chooses the format; OUT can be - for standard output. Several
-    inputs, and folders with all the .vqc files below them, need -o DIR. With one video, -j N works on N groups of frames at a
-    time. Inputs are never changed.
+    inputs, and folders with all the .vqc files below them, need -o DIR. With one video, -j N works on N groups of frames at
+    a time (by itself on one for each core). Inputs are never changed.
     """
     named = SOUND_FORMATS | VIDEO_FORMATS
     extension = FORMATS[format_name][0] if format_name in FORMATS else named.get(format_name or "", UNNAMED)
@@ -275,7 +275,7 @@ def decode(
     if output_dir is None and not todo[0].target.endswith(UNNAMED):
         check_format(todo[0].target, format_name)
     workers = min(jobs, len(todo))
-    choices = {"start": start, "duration": duration, "frames": frames, "jobs": jobs if len(todo) == 1 else 1}
+    choices = {"start": start, "duration": duration, "frames": frames, "jobs": groups_at_a_time(jobs, todo)}
     work = DecodeFile(format_name, eight_bit, region, allow_partial, force, engine, workers, **choices)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 

@@ -25,7 +25,7 @@ from vqc.commands.options import (
     strip_option,
 )
 from vqc.commands.report import report, shown
-from vqc.commands.targets import jobs_for, open_target, run_files, source_of
+from vqc.commands.targets import groups_at_a_time, jobs_for, open_target, run_files, source_of
 from vqc.media import SOUND_EXTENSIONS, VIDEO_EXTENSIONS
 from vqc.places import readable, size_of
 
@@ -192,12 +192,13 @@ def encode(
 
     IN is any file that Pillow, libsndfile or FFmpeg reads, or - for standard input. Without OUT, photo.png becomes photo.vqc
     beside it; OUT can be - for standard output. Several inputs, and folders with all pictures, sounds and videos below them,
-    need -o DIR. With one video, -j N works on N groups of frames at a time. Inputs are never changed.
+    need -o DIR. With one video, -j N works on N groups of frames
+    at a time (by itself on one for each core). Inputs are never changed.
     """
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
-    video = VideoChoice(not no_sound, sound_quality, group, jobs if len(todo) == 1 else 1)
+    video = VideoChoice(not no_sound, sound_quality, group, groups_at_a_time(jobs, todo))
     work = EncodeFile(wish, strip, frame, force, engine, workers, video)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 

@@ -51,7 +51,7 @@ def test_any_symbols_make_a_field_within_sixteen_bits(h, w, seed):
     _, (differences, surprise) = run(h, w, None, wild)
     field = to_field(differences)
     assert field.dtype == np.int16 and field.shape == (2 * h, 2 * w, 2)
-    assert 0 <= surprise.squares.min() and surprise.squares.max() <= 99 and surprise.blocks.max() <= 99
+    assert surprise.squares.min() >= 0 and surprise.squares.max() <= 99 and surprise.blocks.max() <= 99
 
 
 def test_a_field_that_moves_as_one_costs_nothing_but_its_first_vector():

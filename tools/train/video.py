@@ -103,7 +103,8 @@ class VideoTask:
             for path in list_clips(Path(self.settings.evaluate)):
                 planes = read_planes(path, self.settings.evaluation_frames)
                 y, uv = (torch.from_numpy(p).to(self.device).float() / 255 for p in split(planes))
-                first = [torch.from_numpy(p).to(self.device).float() / 255 for p in split(code_intra(planes[0], (r + INTRA_OFFSET,)))]
+                coded = split(code_intra(planes[0], (r + INTRA_OFFSET,)))
+                first = [torch.from_numpy(p).to(self.device).float() / 255 for p in coded]
                 search = MotionSearch(y.shape[-1], y.shape[-2], quantiser(r * 100))
                 search(planes[0])
                 row = torch.full((1,), float(r), device=self.device)
