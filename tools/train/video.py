@@ -93,6 +93,9 @@ class VideoTask:
         self.left = [left - self.settings.frames for left in self.left]
         parts = (reference.y.clamp(0, 1), reference.uv.clamp(0, 1), reference.features, reference.latents)
         self.reference = Reference(*(part.detach().float().clone() for part in parts))
+        for i in range(len(self.walks)):  # a walk that has run away must not be gone on with
+            if not all(getattr(self.reference, name)[i].isfinite().all() for name in ("y", "uv", "features", "latents")):
+                self.left[i] = 0
         return loss, {"bpp": bpp, "mse": mse * 65025}
 
     def evaluate(self) -> dict[int, list[float]]:
