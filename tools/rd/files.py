@@ -19,7 +19,7 @@ def files_among(inputs: Iterable[str], wanted: Callable[[str], bool]) -> Iterato
     for given in inputs:
         found = [place for place, _ in files_in([given], wanted)]
         if found == [given] and _is_folder(given):
-            raise FileNotFoundError(None, "no pictures or sounds in this folder", given)
+            raise FileNotFoundError(None, "no pictures, sounds or videos in this folder", given)
         if found == [given] and not _exists(given):
             raise FileNotFoundError(None, "no such file or folder", given)
         yield from found

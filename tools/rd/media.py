@@ -8,8 +8,10 @@ from .files import files_among
 from .medium import Medium
 from .picture import PICTURE
 from .sound import SOUND
+from .video import VIDEO
 
-MEDIA = (SOUND, PICTURE)
+# A file of two of them, such as a film with its sound, is of the first.
+MEDIA = (VIDEO, SOUND, PICTURE)
 
 
 def collect(inputs: Iterable[str]) -> tuple[Medium, list[str]]:

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping
 from vqc.tools.rd.medium import Medium
 from vqc.tools.rd.picture import PICTURE
 from vqc.tools.rd.sound import SOUND
+from vqc.tools.rd.video import VIDEO
 
 from .base import Codec, CodecUnavailable, Setting
 from .own import VqcPicture, VqcSound
 from .pillow import Avif, Jpeg, Jpeg2000, JpegXl, WebP
 from .program import Program
 from .sound import Aac, Mp3, Opus
+from .video import X264, X265, SvtAv1, Vp9
 from .zoo import Zoo
 
 # By medium and name.
@@ -32,6 +34,7 @@ CODECS: dict[str, dict[str, type[Codec]]] = {
         "zoo": Zoo,
     },
     SOUND.name: {"vqc": VqcSound, "opus": Opus, "aac": Aac, "mp3": Mp3},
+    VIDEO.name: {"x264": X264, "x265": X265, "svt-av1": SvtAv1, "vp9": Vp9},
 }
 __all__ = ["CODECS", "Codec", "CodecUnavailable", "Program", "Setting", "make_codec", "make_codecs"]
 
