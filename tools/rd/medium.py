@@ -36,6 +36,15 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Quality along a file, frame by frame: its key in rows, and the title of its axis with the unit."""
+
+    key: str
+    title: str
+    compute: Callable[[Any, Any], list[float]]
+
+
+@dataclass(frozen=True)
 class Preview:
     """What people judge an original or decoded file by: PNG, FLAC or None, and quality frame by frame or None."""
 
@@ -53,7 +62,7 @@ class Medium:
     row that describe an original. rates: key -> what bits are divided by, out of the facts; curves are drawn over the first
     one, called rate_name, logarithmically if `logarithmic`. unit: what times are given for, units: how many a file has.
     codecs, chosen_metrics: those measured without being asked for, the first the headline; anchor: what others are compared
-    with. figure: how good a preview is, in words. series: quality frame by frame, None where there are no frames.
+    with. figure: how good a preview is, in words. series: None where there are no frames.
     look: heading and explanation of the previews in the report.
     """
 
@@ -75,7 +84,7 @@ class Medium:
     preview: Callable[[Any, Any], Preview]
     figure: Callable[[Any, Any], str]
     look: tuple[str, str]
-    series: tuple[str, Callable[[Any, Any], list[float]]] | None = None
+    series: Series | None = None
 
     @property
     def rate(self) -> str:

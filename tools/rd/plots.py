@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from .medium import Medium, Metric
+from .previews import Detail
 from .results import Results
 
 # Colours that stay apart on white and on black, and for most colour-blind eyes (after Okabe and Ito).
@@ -80,6 +82,23 @@ def speed_plot(
     figure.draw_without_rendering()  # the layout decides where points lie on the paper
     for axes, direction in zip(both, (0, 1)):
         label_points(axes, {label: (seconds[direction], rates[label]) for label, seconds in times.items() if label in rates})
+    return _png(figure)
+
+
+def frames_plot(axis: str, details: Sequence[Detail], title: str) -> bytes | None:
+    """Quality of every frame of the details, all codecs of a file at nearly the same bytes. None without any."""
+    shown = [detail for detail in details if any(crop.preview.series for crop in detail.crops)]
+    if not shown:
+        return None
+    figure = Figure(figsize=(9, 3.2 * len(shown)), layout="constrained")
+    for axes, detail in zip(figure.subplots(len(shown), squeeze=False)[:, 0], shown):
+        coded = [crop for crop in detail.crops if crop.preview.series]
+        for place, crop in enumerate(coded):
+            axes.plot(crop.preview.series, color=colour(place), label=f"{crop.label}, {crop.bytes} bytes", linewidth=1.2)
+        axes.set(title=os.path.basename(detail.file), xlabel="frame", ylabel=axis)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.suptitle(title)
     return _png(figure)
 
 

@@ -55,7 +55,7 @@ class Measure:
             raise RuntimeError(f"{codec.label} {error}") from error
         began = perf_counter()
         values = {medium.metrics[name].key: medium.metrics[name].compute(original, decoded) for name in self.metrics}
-        series = {medium.series[0]: medium.series[1](original, decoded)} if medium.series else {}
+        series = {medium.series.key: medium.series.compute(original, decoded)} if medium.series else {}
         metric_time = perf_counter() - began
         facts = medium.described(original)
         row: dict[str, Any] = {

@@ -65,9 +65,13 @@ def write_report(
     folder.write("results.json", tables.to_json(finite(document)))
     columns = ("file", "codec", "setting", *medium.facts, *summary.columns[:-1], "error")
     folder.write("rows.csv", tables.rows_csv(summary.current(log.rows()), columns))
+    if medium.series:
+        folder.write("frames.csv", tables.frames_csv(summary.current(log.rows()), medium.series.key))
     folder.write("averages.csv", tables.averages_csv(averages))
     folder.write("bd.csv", tables.rows_csv(map(tables.comparison_row, comparisons), tables.BD_COLUMNS))
     pictures = _pictures(summary, averages, published, comparisons, times, anchor, title)
+    if medium.series and details:
+        pictures["frames.png"] = plots.frames_plot(medium.series.title, details, title)
     for name, png in pictures.items():
         folder.write(name, png)
     folder.write("index.html", page(document, summary, averages, published, details, anchor))
@@ -138,6 +142,7 @@ def page(
             "logarithmic": medium.logarithmic,
             "unit": medium.unit,
             "look": medium.look,
+            "series": medium.series and medium.series.title,
         },
         "run": document["run"],
         "files": document["files"],
@@ -169,6 +174,7 @@ def _crop(crop: Crop) -> dict[str, Any]:
         **{key: value for key, value in asdict(crop).items() if key != "preview"},
         "image": _data_url("image/png", shown.image),
         "sound": shown.sound and _data_url("audio/flac", shown.sound),
+        "series": shown.series,
     }
 
 

@@ -39,6 +39,13 @@ def rows_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
     return file.getvalue()
 
 
+def frames_csv(rows: Iterable[Row], key: str) -> str:
+    """One line per frame: what the rows hold as a list under `key`."""
+    columns = ("file", "codec", "setting", "frame", key)
+    lines = ({**row, "frame": frame, key: value} for row in rows for frame, value in enumerate(row.get(key, ())))
+    return rows_csv(lines, columns)
+
+
 def averages_csv(averages: Sequence[Results]) -> str:
     """One line per codec and setting."""
     keys = list(dict.fromkeys(key for results in averages for key in results.results))

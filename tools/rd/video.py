@@ -13,7 +13,7 @@ import numpy as np
 
 from vqc.places import is_url, read_url
 
-from .medium import Medium, Preview
+from .medium import Medium, Preview, Series
 from .picture import detail_window, png
 from .video_metrics import METRICS, Film, frame_psnr, psnr_yuv
 
@@ -77,7 +77,11 @@ def _preview(original: Film, decoded: Film) -> Preview:
     if one.shape[1] > _WHOLE:
         x, y, width, height = detail_window(one)
         other = other[y : y + height, x : x + width]
-    return Preview(png(other), None, None if decoded is original else frame_psnr(original, decoded).tolist())
+    return Preview(png(other), None, None if decoded is original else _series(original, decoded))
+
+
+def _series(original: Film, decoded: Film) -> list[float]:
+    return frame_psnr(original, decoded).round(3).tolist()
 
 
 def _middle(film: Film) -> np.ndarray:
@@ -117,5 +121,5 @@ VIDEO = Medium(
     preview=_preview,
     figure=lambda original, decoded: f"{psnr_yuv(original, decoded):.2f} dB",
     look=("The same frame at the same size", "The frame in the middle; below, the quality of every frame."),
-    series=("frame-psnr-yuv", lambda original, decoded: frame_psnr(original, decoded).round(3).tolist()),
+    series=Series("frame-psnr-yuv", "YUV-PSNR, dB", _series),
 )
