@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import PurePath
@@ -19,7 +19,7 @@ from vqc.failures import describe
 from .bd import MIN_OVERLAP
 from .codecs import Codec, make_codecs
 from .evaluation import Cost, Plan, available, computable, measure, new_summary, open_log
-from .files import OutputFolder, read_bytes
+from .files import OutputFolder, read_bytes, same_place
 from .find import codec_options, find
 from .media import MEDIA, collect
 from .medium import Medium
@@ -111,22 +111,28 @@ def run(
     Every codec encodes every file at several settings to real files. Into DIR go index.html, plots as PNG, results.json,
     CSV tables, and rows.jsonl, to which every measurement is added as it comes.
     """
-    start = perf_counter()
+    start, notes = perf_counter(), []
+
+    def note(line: str) -> None:
+        """What whoever reads the report has to know too."""
+        notes.append(line)
+        _tell(line)
+
     try:
         medium, found = collect(inputs)
         templates = {name: (encoder, decoder) for name, encoder, decoder in programs}
         chosen = make_codecs((codecs or medium.codecs).split(","), templates, threads, medium)
         wanted = medium.metrics_named(metrics or medium.chosen_metrics)
-        extra = _extra_curves(medium, curves, published, found, [codec.label for codec in chosen])
+        extra = _extra_curves(medium, curves, published, found, [codec.label for codec in chosen], note)
         shown = _shown(crop_files, found, crops)
         if anchor and anchor not in {*(codec.label for codec in chosen), *(results.name for results in extra)}:
             raise ValueError(f"--anchor {anchor} is none of the codecs and curves")
     except (OSError, ValueError) as error:
         raise click.UsageError(describe(error).message) from error
-    here = available(chosen, _tell)
+    here = available(chosen, note)
     if not here:
         raise click.ClickException("none of the codecs is available")
-    measures = computable(wanted, _tell)
+    measures = computable(wanted, note)
     if not measures:
         raise click.ClickException("none of the metrics can be computed")
     workers = jobs or max(1, (os.cpu_count() or 1) // threads)
@@ -148,6 +154,7 @@ def run(
         extra,
         crops_made,
         log,
+        notes=notes,
         anchor=reference,
         min_overlap=min_overlap,
         title=title,
@@ -167,7 +174,12 @@ def rd() -> None:
 
 
 def _extra_curves(
-    medium: Medium, files: Sequence[str], published: str, inputs: Sequence[str], labels: Sequence[str]
+    medium: Medium,
+    files: Sequence[str],
+    published: str,
+    inputs: Sequence[str],
+    labels: Sequence[str],
+    note: Callable[[str], None],
 ) -> list[Results]:
     """Curves of the files and published ones; a name that a codec (of these labels) or curve has already gets its file's."""
     extra: list[Results] = []
@@ -181,16 +193,18 @@ def _extra_curves(
             extra.append(replace(results, name=name))
     kodak = medium is PICTURE and is_kodak(PurePath(file).stem for file in inputs)
     if published == "kodak" and not kodak:
-        _tell("the published curves are means over the 24 Kodak pictures, and the inputs are others: do not compare them")
+        note("the published curves are means over the 24 Kodak pictures, and the inputs are others: do not compare them")
     if published == "kodak" or (published == "auto" and kodak):
         extra += (results for results in published_kodak() if results.name not in taken)
     return extra
 
 
 def _shown(asked: Sequence[str], inputs: Sequence[str], count: int) -> list[str]:
-    if unknown := [file for file in asked if file not in inputs]:
+    # The same file can be spelled ./a and a.
+    known = {same_place(file): file for file in inputs}
+    if unknown := [file for file in asked if same_place(file) not in known]:
         raise ValueError(f"--crop {unknown[0]} is not among the inputs")
-    return list(asked) or choose(inputs, count)
+    return [known[same_place(file)] for file in asked] or choose(inputs, count)
 
 
 def _details(

@@ -39,6 +39,11 @@ def _is_folder(place: str) -> bool:
     return store.isdir(path)
 
 
+def same_place(place: str) -> str:
+    """One spelling of a path; of a URL the only one."""
+    return place if is_url(place) else os.path.abspath(place)
+
+
 def read_bytes(place: str) -> bytes:
     """The content of a file. Raises OSError."""
     return read_url(place) if is_url(place) else Path(place).read_bytes()

@@ -29,6 +29,7 @@ def write_report(
     details: Sequence[Detail],
     log: RowLog,
     *,
+    notes: Sequence[str],
     anchor: str,
     min_overlap: float,
     title: str,
@@ -36,7 +37,7 @@ def write_report(
 ) -> list[Comparison]:
     """Write everything but the rows themselves into the folder and return the comparisons, single files left out.
 
-    log: where all rows of the run are, failures too. anchor: what speed is drawn against.
+    log: where all rows of the run are, failures too. notes: what a reader has to know. anchor: what speed is drawn against.
     """
     medium, labels = summary.medium, list(summary.settings)
     versions = {label: codec["version"] for label, codec in run["codecs"].items()}
@@ -60,6 +61,7 @@ def write_report(
             label: {way: summary.peak(label, f"{way}_memory") for way in ("encoding", "decoding")} for label in times
         },
         "comparisons": [tables.comparison_document(comparison) for comparison in comparisons],
+        "notes": list(notes),
         "failures": summary.failures,
     }
     folder.write("results.json", tables.to_json(finite(document)))
@@ -147,6 +149,7 @@ def page(
         "run": document["run"],
         "files": document["files"],
         "averaged": document["files_averaged"],
+        "notes": document["notes"],
         "failures": [*document["failures"][:200]],
         "failed": len(document["failures"]),
         "metrics": [{"name": m.name, "title": m.title, "unit": m.unit} for m in summary.metrics],
