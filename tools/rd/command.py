@@ -106,7 +106,7 @@ def run(
     title: str,
     quiet: bool,
 ) -> None:
-    """Compare codecs on INPUTS: pictures or sounds, folders of them, or URLs.
+    """Compare codecs on INPUTS: pictures, sounds or videos, folders of them, or URLs.
 
     Every codec encodes every file at several settings to real files. Into DIR go index.html, plots as PNG, results.json,
     CSV tables, and rows.jsonl, to which every measurement is added as it comes.

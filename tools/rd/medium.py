@@ -1,4 +1,4 @@
-"""What `vqc rd` has to know of pictures and sounds to compare codecs of them in one way."""
+"""What `vqc rd` has to know of pictures, sounds and videos to compare codecs of them in one way."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ from functools import lru_cache
 import av
 import numpy as np
 
+from vqc.media import VIDEO_EXTENSIONS
 from vqc.places import is_url, read_url
 
 from .medium import Medium, Preview, Series
 from .picture import detail_window, png
 from .video_metrics import METRICS, Film, frame_psnr, psnr_yuv
 
-EXTENSIONS = frozenset({".mkv", ".mp4", ".m4v", ".mov", ".webm", ".avi", ".y4m"})
 _FORMATS = ("yuv420p", "yuvj420p")
 # Wider frames are shown by the window with the most detail.
 _WHOLE = 640
@@ -91,7 +91,7 @@ def _middle(film: Film) -> np.ndarray:
 
 
 def _is_video(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in EXTENSIONS
+    return os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS
 
 
 VIDEO = Medium(
@@ -115,7 +115,7 @@ VIDEO = Medium(
     unit="frame",
     units=lambda facts: facts["frames"],
     metrics=METRICS,
-    codecs="x264,x265,svt-av1,vp9",
+    codecs="vqc,x264,x265,svt-av1,vp9",
     chosen_metrics="psnr-yuv,psnr-y,ms-ssim",
     anchor="x264",
     preview=_preview,

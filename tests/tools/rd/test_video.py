@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from vqc.tools.rd.codecs import make_codec
+import vqc
+from vqc.tools.rd.codecs import CodecUnavailable, make_codec
 from vqc.tools.rd.command import rd
 from vqc.tools.rd.video import VIDEO, load, read_film
 from vqc.tools.rd.video_metrics import Film, psnr_yuv
@@ -73,6 +74,17 @@ def test_more_bytes_bring_more_quality_and_the_same_every_time(name, film):
         found.append((len(data), psnr_yuv(film, VIDEO.fit(film, codec.decode(data)))))
     assert codec.encode(film, setting) == data
     assert found[0][0] < found[1][0] and found[0][1] + 3 < found[1][1]
+
+
+def test_vqc_codes_frames_in_groups(film):
+    codec = make_codec("vqc:gop=8", {}, medium=VIDEO)
+    try:
+        assert "intra img1" in codec.version()
+    except CodecUnavailable as error:
+        pytest.skip(str(error))
+    decoded = [VIDEO.fit(film, codec.decode(codec.encode(film, setting))) for setting in (20, 80)]
+    assert psnr_yuv(film, decoded[0]) < psnr_yuv(film, decoded[1])
+    assert vqc.inspect(codec.encode(film, 20)).segments == 3
 
 
 def test_x264_and_x265_tell_no_settings_in_the_bytes_counted(film):

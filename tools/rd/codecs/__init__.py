@@ -15,7 +15,7 @@ from vqc.tools.rd.sound import SOUND
 from vqc.tools.rd.video import VIDEO
 
 from .base import Codec, CodecUnavailable, Setting
-from .own import VqcPicture, VqcSound
+from .own import VqcPicture, VqcSound, VqcVideo
 from .pillow import Avif, Jpeg, Jpeg2000, JpegXl, WebP
 from .program import Program
 from .sound import Aac, Mp3, Opus
@@ -34,7 +34,7 @@ CODECS: dict[str, dict[str, type[Codec]]] = {
         "zoo": Zoo,
     },
     SOUND.name: {"vqc": VqcSound, "opus": Opus, "aac": Aac, "mp3": Mp3},
-    VIDEO.name: {"x264": X264, "x265": X265, "svt-av1": SvtAv1, "vp9": Vp9},
+    VIDEO.name: {"vqc": VqcVideo, "x264": X264, "x265": X265, "svt-av1": SvtAv1, "vp9": Vp9},
 }
 __all__ = ["CODECS", "Codec", "CodecUnavailable", "Program", "Setting", "make_codec", "make_codecs"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,14 +14,21 @@ import torch
 import vqc
 from vqc.audio_encoding import SpanEncoder
 from vqc.audio_encoding import header_for as sound_header
-from vqc.bitstream import Writer
+from vqc.bitstream import Reader, Segment, Writer
 from vqc.image_encoding import encode_segments, header_for
 from vqc.models import weights
 from vqc.pixels import Pixels
+from vqc.planes import join, split
 from vqc.sound import CODED_RATE, SoundFormat
 from vqc.tools.rd.picture import PICTURE
 from vqc.tools.rd.sound import SOUND
+from vqc.tools.rd.video import VIDEO
+from vqc.tools.rd.video_metrics import Film
 from vqc.version import __version__
+from vqc.video import Frame, VideoFormat
+from vqc.video_api import VideoStream
+from vqc.video_encoding import group_segments
+from vqc.video_encoding import header_for as video_header
 
 from .base import Codec, CodecUnavailable, Setting
 
@@ -59,13 +66,9 @@ class VqcPicture(Vqc):
         if not self.model:
             return vqc.encode(original, quality=setting, device=self.device, threads=self.threads)
         torch.set_num_threads(self.threads)
-        pixels, file = Pixels(original), io.BytesIO()
+        pixels = Pixels(original)
         header = header_for(pixels, round(setting * 10), self.model)
-        writer = Writer(file, header)
-        for segment in encode_segments(pixels, header, torch.device(self.device)):
-            writer.segment(segment)
-        writer.close()
-        return file.getvalue()
+        return _file(header, encode_segments(pixels, header, torch.device(self.device)))
 
     def decode(self, data: bytes) -> np.ndarray:
         return vqc.decode(data, device=self.device, threads=self.threads).pixels
@@ -95,13 +98,43 @@ class VqcSound(Vqc):
             samples = np.ascontiguousarray(original.T)
             return vqc.encode(samples, rate=CODED_RATE, device=self.device, threads=self.threads, **wish)
         torch.set_num_threads(self.threads)
-        kind, file = SoundFormat(CODED_RATE, len(original), 32, original.shape[1]), io.BytesIO()
+        kind = SoundFormat(CODED_RATE, len(original), 32, original.shape[1])
         header = sound_header(kind, round(setting * 10), self.model)
-        writer = Writer(file, header)
-        for segment in SpanEncoder(header, torch.device(self.device)).segments([original]):
-            writer.segment(segment)
-        writer.close()
-        return file.getvalue()
+        return _file(header, SpanEncoder(header, torch.device(self.device)).segments([original]))
 
     def decode(self, data: bytes) -> np.ndarray:
         return np.ascontiguousarray(vqc.decode(data, device=self.device, threads=self.threads).samples.T)
+
+
+@dataclass(frozen=True)
+class VqcVideo(Vqc):
+    """gop: frames from one intra frame to the next; 0 is one intra frame only."""
+
+    MEDIUM, DEFAULT = VIDEO, weights.VIDEO_MODEL
+    gop: int = 32
+
+    def encode(self, original: Film, setting: Setting) -> bytes:
+        torch.set_num_threads(self.threads)
+        count, base = len(original.frames), 1 / original.rate
+        kind = VideoFormat(original.width, original.height, base, original.rate, count)
+        header = video_header(kind, round(setting * 10), None, self.gop or count, self.model or self.DEFAULT)
+        planes = zip(*split(original.frames))
+        frames = (Frame(y[0], uv, number, base) for number, (y, uv) in enumerate(planes))
+        return _file(header, group_segments(frames, header, torch.device(self.device)))
+
+    def decode(self, data: bytes) -> Film:
+        torch.set_num_threads(self.threads)
+        stream = VideoStream(Reader(io.BytesIO(data)), torch.device(self.device), False, 0, None)
+        return Film(np.stack([join(frame.y[None], frame.uv) for frame in stream.frames()]), stream.kind.rate)
+
+    def version(self) -> str:
+        return f"{super().version()}, intra {weights.IMAGE_MODEL} {weights.fingerprint(weights.IMAGE_MODEL).hex()}"
+
+
+def _file(header: Any, segments: Iterable[Segment]) -> bytes:
+    file = io.BytesIO()
+    writer = Writer(file, header)
+    for segment in segments:
+        writer.segment(segment)
+    writer.close()
+    return file.getvalue()
