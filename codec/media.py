@@ -9,6 +9,7 @@ import os
 from typing import Any, BinaryIO
 
 IMAGE, AUDIO, VIDEO = "image", "audio", "video"
+MEDIA = {b"\1": IMAGE, b"\2": AUDIO, b"\3": VIDEO}  # by the byte that stands for them in a header
 # Extensions that folders are searched for.
 SOUND_EXTENSIONS = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au"}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -16,17 +18,18 @@ import torch
 
 from vqc.bitstream import AudioHeader, Damage, Entry, Reader, Segment, VideoHeader, Writer
 
-from .audio_api import TAGS, tags_of
-from .audio_decoding import SpanDecoder
+from .audio_api import TAGS, DecodedSound, tags_of
+from .audio_decoding import SpanDecoder, check_spans
 from .audio_encoding import SpanEncoder
 from .audio_encoding import header_for as sound_header
 from .audio_payload import CODED_RATE, HOP
+from .latent_coding import Lost
 from .sound import SoundFormat
 from .timing import span
 from .video import Frame, VideoFormat
-from .video_decoding import GroupDecoder, first_entry, groups_of
+from .video_decoding import GroupDecoder, check_groups, first_entry
 from .video_encoding import GROUP, group_segments, header_for
-from .video_payload import FRAMES, SOUND, unpack_group
+from .video_payload import FRAMES, SOUND, groups_of, unpack_group
 
 LEAST_SOUND_QUALITY = 70.0  # of a sound track, unless another is asked for
 
@@ -190,16 +193,6 @@ def format_of(header: VideoHeader, reader: Reader) -> VideoFormat:
     )
 
 
-def frames_of(reader: Reader) -> int:
-    """Frames of the whole video, and 0 where it has none or they cannot be counted without reading it all."""
-    if not reader.seekable:
-        return 0
-    last = max(groups_of(reader), default=None)
-    segment = reader.segment(last.number, FRAMES) if last else None
-    header: VideoHeader = reader.header  # type: ignore[assignment]
-    return segment.number * header.group + len(unpack_group(segment, header).ticks) if segment else 0
-
-
 def frames_from_arrays(arrays: Iterable[np.ndarray | Frame], rate: Fraction) -> tuple[VideoFormat, Iterator[Frame]]:
     """Format and frames of an iterable of RGB pictures (H, W, 3) uint8 or of `Frame`s, at `rate` frames a second.
 
@@ -226,3 +219,53 @@ def frames_from_arrays(arrays: Iterable[np.ndarray | Frame], rate: Fraction) -> 
     h, w = first.y.shape
     kind = VideoFormat(w, h, first.base, rate, matrix=1)
     return kind, itertools.chain([first], frames)
+
+
+class DecodedVideo:
+    """A video that is decoded as it is read: iterate over it for its frames, with time stamps.
+
+    Decodes anew each time, but from a pipe, which can be read once. kind: the format. damage: what was wrong so far.
+    """
+
+    def __init__(self, kind: VideoFormat, again: Callable[[], AbstractContextManager[VideoStream]]) -> None:
+        self.kind = kind
+        self.damage: list[Damage] = []
+        self._again = again
+
+    @classmethod
+    def of(
+        cls, source: Any, reader: Reader, options: dict[str, Any], opener: Callable[..., AbstractContextManager[VideoStream]]
+    ) -> DecodedVideo:
+        """The video in `source`, that `reader` has just opened. Raises UnsupportedModel, and ValueError for a wrong start."""
+        with opener(reader, **options) as stream:
+            kind = stream.kind
+        lasting = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
+        return cls(kind, lambda: opener(source if lasting else reader, **options))
+
+    def __iter__(self) -> Iterator[Frame]:
+        with self._again() as stream:
+            try:
+                yield from stream.frames()
+            finally:
+                self.damage = stream.damage
+
+    def sound(self) -> DecodedSound | None:
+        """The sound track, all of it; None when there is none."""
+        track = self.kind.sound
+        if track is None:
+            return None
+        with self._again() as stream:
+            parts = [np.zeros((track.channels, 0), np.float32), *stream.sound()]
+            samples = np.ascontiguousarray(np.concatenate(parts, axis=1).T)
+            return DecodedSound(samples, track.rate, track.depth, {}, stream.damage)
+
+
+def check_tracks(reader: Reader, device: torch.device) -> tuple[int, list[Lost]]:
+    """Decodes the symbols of every segment without making frames or sound; returns their number and what is wrong."""
+    count, lost = check_groups(reader, device)
+    header: VideoHeader = reader.header  # type: ignore[assignment]
+    if header.sound is not None:
+        tracks = Tracks(reader)
+        spans, lost_spans = check_spans(SoundTrack(header.sound, reader, tracks.of(SOUND)), device)  # type: ignore[arg-type]
+        count, lost = count + spans, lost + lost_spans
+    return count, lost

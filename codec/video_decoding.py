@@ -14,7 +14,7 @@ from queue import Full, Queue
 import numpy as np
 import torch
 
-from vqc.bitstream import Corrupt, Entry, Reader, Segment, SymbolDecoder, VideoHeader, VqcError
+from vqc.bitstream import Corrupt, Reader, Segment, SymbolDecoder, VideoHeader, VqcError
 from vqc.models import weights
 from vqc.models.colour import rgb_to_planes
 from vqc.models.entropy_model import Step
@@ -27,7 +27,7 @@ from .latent_coding import Lost, check_end, check_model, load_decoder, read_step
 from .parallel import in_order
 from .timing import span
 from .video import Frame
-from .video_payload import FRAMES, Group, unpack_group
+from .video_payload import FRAMES, Group, groups_of, unpack_group
 
 AHEAD = 4  # frames whose symbols are read before their turn
 
@@ -226,11 +226,6 @@ def first_entry(reader: Reader, header: VideoHeader, tick: int) -> int:
         else:
             low = middle
     return low
-
-
-def groups_of(reader: Reader) -> list[Entry]:
-    """Where the groups of frames stand, by number."""
-    return sorted(entry for entry in reader.index() if entry.plane == FRAMES)
 
 
 def check_groups(reader: Reader, device: torch.device) -> tuple[int, list[Lost]]:

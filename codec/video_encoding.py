@@ -157,7 +157,7 @@ class GroupEncoder:
 def group_segments(
     frames: Iterable[Frame], header: VideoHeader, device: torch.device, workers: int = 1
 ) -> Iterator[Segment]:
-    """All frames of a video to segments, in order; with `workers` above 1 so many groups at a time, which are held in memory."""
+    """All frames of a video to segments, in order; with several workers so many groups at a time, which memory must hold."""
     if workers > 1:
         yield from in_order(lambda group: _encode_group(*group), _groups(frames, header, device), workers)
         return

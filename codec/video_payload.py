@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vqc.bitstream import Corrupt, Segment, VideoHeader
+from vqc.bitstream import Corrupt, Entry, Reader, Segment, VideoHeader
 from vqc.bitstream.cursor import Cursor
 from vqc.bitstream.varint import pack_varint
 
@@ -77,3 +77,16 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
         raise Corrupt(f"group {segment.number}: quality {max(intra_quality, quality) / 10} is outside 0..100")
     intra = cursor.take(cursor.varint())
     return Group(ticks, intra_quality, quality, intra, cursor.rest())
+
+
+def groups_of(reader: Reader) -> list[Entry]:
+    """Where the groups of frames stand, by number."""
+    return sorted(entry for entry in reader.index() if entry.plane == FRAMES)
+
+
+def frames_of(reader: Reader) -> int:
+    """Frames of the whole video; 0 where they cannot be counted without reading it all."""
+    last = max(groups_of(reader), default=None) if reader.seekable else None
+    segment = reader.segment(last.number, FRAMES) if last else None
+    header: VideoHeader = reader.header  # type: ignore[assignment]
+    return segment.number * header.group + len(unpack_group(segment, header).ticks) if segment else 0

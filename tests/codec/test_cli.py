@@ -265,7 +265,7 @@ def test_streams(photo, encoded):
     assert done.returncode == 3 and done.stderr.startswith(b"vqc: stdin: ")
 
 
-def test_info_and_help_are_quick_and_load_neither_torch_nor_numpy_for_help(encoded):
+def test_info_and_help_load_neither_torch_nor_numpy_for_help(encoded):
     script = (
         "import sys; from vqc.cli import run, vqc; code = run(vqc, 'vqc', sys.argv[2:]); "
         "found = [m for m in sys.argv[1].split(',') if m in sys.modules]; sys.exit(found or code)"
@@ -275,13 +275,8 @@ def test_info_and_help_are_quick_and_load_neither_torch_nor_numpy_for_help(encod
         ("torch,numpy,PIL,av", ["encode", "--help"]),
         ("torch,av", ["info", str(encoded)]),
     ):
-        seconds = []
-        for _ in range(3):
-            start = time.perf_counter()
-            done = subprocess.run([sys.executable, "-c", script, banned, *args], capture_output=True, text=True, timeout=60)
-            seconds.append(time.perf_counter() - start)
-            assert done.returncode == 0, done.stderr
-        assert min(seconds) < 0.6, "0.3 s on an idle machine"
+        done = subprocess.run([sys.executable, "-c", script, banned, *args], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
 
 
 def test_decoder_opens_no_encoder_weights(encoded, tmp_path):
