@@ -14,7 +14,7 @@ import torch
 import vqc
 from vqc.audio_encoding import SpanEncoder
 from vqc.audio_encoding import header_for as sound_header
-from vqc.bitstream import Reader, Segment, Writer
+from vqc.bitstream import Segment, Writer
 from vqc.image_encoding import encode_segments, header_for
 from vqc.models import weights
 from vqc.pixels import Pixels
@@ -26,7 +26,6 @@ from vqc.tools.rd.video import VIDEO
 from vqc.tools.rd.video_metrics import Film
 from vqc.version import __version__
 from vqc.video import Frame, VideoFormat
-from vqc.video_api import VideoStream
 from vqc.video_encoding import group_segments
 from vqc.video_encoding import header_for as video_header
 
@@ -114,18 +113,19 @@ class VqcVideo(Vqc):
     gop: int = 32
 
     def encode(self, original: Film, setting: Setting) -> bytes:
-        torch.set_num_threads(self.threads)
-        count, base = len(original.frames), 1 / original.rate
-        kind = VideoFormat(original.width, original.height, base, original.rate, count)
-        header = video_header(kind, round(setting * 10), None, self.gop or count, self.model or self.DEFAULT)
+        rate, period = original.rate, self.gop or len(original.frames)
         planes = zip(*split(original.frames))
-        frames = (Frame(y[0], uv, number, base) for number, (y, uv) in enumerate(planes))
+        frames = (Frame(y[0], uv, number, 1 / rate) for number, (y, uv) in enumerate(planes))
+        if not self.model:
+            return vqc.encode(frames, fps=rate, quality=setting, group=period, device=self.device, threads=self.threads)
+        torch.set_num_threads(self.threads)
+        kind = VideoFormat(original.width, original.height, 1 / rate, rate, len(original.frames))
+        header = video_header(kind, round(setting * 10), None, period, self.model)
         return _file(header, group_segments(frames, header, torch.device(self.device)))
 
     def decode(self, data: bytes) -> Film:
-        torch.set_num_threads(self.threads)
-        stream = VideoStream(Reader(io.BytesIO(data)), torch.device(self.device), False, 0, None)
-        return Film(np.stack([join(frame.y[None], frame.uv) for frame in stream.frames()]), stream.kind.rate)
+        film = vqc.decode(data, device=self.device, threads=self.threads)
+        return Film(np.stack([join(frame.y[None], frame.uv) for frame in film]), film.kind.rate)
 
     def version(self) -> str:
         return f"{super().version()}, intra {weights.IMAGE_MODEL} {weights.fingerprint(weights.IMAGE_MODEL).hex()}"
