@@ -62,4 +62,4 @@ class MotionSearch:
 
 def quantiser(quality: int) -> int:
     """The x264 quantiser to search with for quality 0..1000: where its pictures are about as good."""
-    return round(38 - quality / 50)
+    return round(46 - quality / 53)

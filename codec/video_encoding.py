@@ -26,7 +26,9 @@ from .video_decoding import decode_picture
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
-INTRA_GAIN = 50  # how much better than the others the first frame of a group is coded, in quality 0..1000
+# Quality (0..1000) of the first frame of a group beside that of the others. The scales differ: at -150 both would trade rate for
+# error alike, and the first frame is worth more, as all others are made from it.
+INTRA_OFFSET = -75
 
 
 def header_for(
@@ -81,7 +83,7 @@ class GroupEncoder:
         self.encoder = weights.video_encoder(header.model, device)
         self.decoder: VideoDecoder = weights.video_decoder(header.model, device)
         self.quality = header.quality
-        self.intra_quality = min(header.quality + INTRA_GAIN, 1000)
+        self.intra_quality = max(header.quality + INTRA_OFFSET, 0)
         self._search: MotionSearch | None = None
         self._sink = SymbolEncoder(table_set(self.decoder))
         self._ticks: list[int] = []

@@ -22,6 +22,7 @@ from vqc.planes import join, split
 
 EXTENSIONS = {".mkv", ".mp4", ".mov", ".webm", ".avi", ".y4m"}
 INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, 10.0)  # quality rows at which first frames are coded
+INTRA_OFFSET = -0.75  # rows between a predicted frame and the first frame before it, as the encoder has it
 MOTION_ROWS = (1.0, 5.0, 9.0)  # quality rows for which motion is searched
 
 
@@ -125,7 +126,7 @@ def random_crop(clip: Clip, frames: int, size: int, row: float, rng: random.Rand
     start = rng.choice([s for s in clip.intra if s + frames <= len(clip.planes)])
     planes = clip.planes[start : start + frames]
     y, uv = split(planes)
-    y0, uv0 = split(clip.intra[start][min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - row))])
+    y0, uv0 = split(clip.intra[start][min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - row - INTRA_OFFSET))])
     motion = clip.vectors[min(range(len(MOTION_ROWS)), key=lambda i: abs(MOTION_ROWS[i] - row))][start : start + frames]
     top, left = (rng.randrange((n - size) // 16 + 1) * 16 for n in y.shape[-2:])
 

@@ -21,7 +21,7 @@ from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_net import Reference, VideoNet, lagrangian, weighted_mse
 from vqc.motion_search import MotionSearch, quantiser
 from vqc.planes import split
-from vqc.tools.train.clips import Batch, code_intra, list_clips, load_clips, random_batch, read_planes
+from vqc.tools.train.clips import INTRA_OFFSET, Batch, code_intra, list_clips, load_clips, random_batch, read_planes
 from vqc.tools.train.klt import start_from_klt
 from vqc.tools.train.loop import Settings, device_of, parse, train
 from vqc.tools.train.restore import load_start
@@ -87,7 +87,7 @@ class VideoTask:
             for path in list_clips(Path(self.settings.evaluate)):
                 planes = read_planes(path, self.settings.evaluation_frames)
                 y, uv = (torch.from_numpy(p).to(self.device).float() / 255 for p in split(planes))
-                first = [torch.from_numpy(p).to(self.device).float() / 255 for p in split(code_intra(planes[0], (float(r),)))]
+                first = [torch.from_numpy(p).to(self.device).float() / 255 for p in split(code_intra(planes[0], (r + INTRA_OFFSET,)))]
                 search = MotionSearch(y.shape[-1], y.shape[-2], quantiser(r * 100))
                 search(planes[0])
                 row = torch.full((1,), float(r), device=self.device)
