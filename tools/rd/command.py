@@ -192,6 +192,8 @@ def _extra_curves(
             taken.add(name)
             extra.append(replace(results, name=name))
     kodak = medium is PICTURE and is_kodak(PurePath(file).stem for file in inputs)
+    if published == "kodak" and medium is not PICTURE:
+        raise ValueError(f"--published kodak is for pictures, and the inputs are {medium.plural}")
     if published == "kodak" and not kodak:
         note("the published curves are means over the 24 Kodak pictures, and the inputs are others: do not compare them")
     if published == "kodak" or (published == "auto" and kodak):

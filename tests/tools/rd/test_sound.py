@@ -145,6 +145,7 @@ def test_a_run_of_two_media_is_refused_in_one_line(tmp_path):
         (["--codecs", "jpeg"], "unknown codec of sounds"),
         (["--metrics", "psnr"], "unknown metric of sounds"),
         (["--codecs", "mp3:ladder=20/64"], "20"),
+        (["--published", "kodak"], "--published kodak is for pictures"),
         (["--program", "mine", "enc {source} {coded} {quality}", "dec {coded} {decoded}", "--codecs", "mine"], "pictures"),
     ],
 )
