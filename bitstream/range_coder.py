@@ -12,13 +12,15 @@ import numpy as np
 from constriction import stream
 
 from .errors import Corrupt
-from .tables import TableSet
+from .tables import TOTAL, TableSet
 
 # Excess of an escaped symbol, as Elias gamma codes it: a class (bit length less 1), here with a table, then the bits below the
 # leading one, plain. All entries of this table are classes; none is an escape.
 CLASSES = 33
 _CLASS_TABLE = TableSet(np.array([0]), np.array([CLASSES]), 1 << np.maximum(0, 20 - np.arange(CLASSES)))
 _PLAIN_BITS = 16
+# The table of each symbol comes with the call, as widths of its intervals less 1: see TableSet.model for why that is exact.
+_OWN_TABLES = stream.model.Categorical(perfect=False)
 _INT32 = np.dtype("<i4")
 
 
@@ -78,6 +80,22 @@ class SymbolEncoder:
                 bits = _PLAIN_BITS
             self._coder.encode(rest.astype(np.int32), stream.model.Uniform(1 << bits))
 
+    def write_each(self, symbols: np.ndarray, counts: np.ndarray) -> None:
+        """symbols: int32 (n,), each with a table of its own without an escape. counts: int64 (n, N), see `_own_tables`.
+
+        Raises ValueError when shapes or types do not fit, or a symbol is outside 0 .. N - 1.
+        """
+        symbols = np.asarray(symbols)
+        tables = _own_tables(counts)
+        if symbols.dtype != np.int32 or symbols.shape != tables.shape[:1]:
+            raise ValueError(f"symbols are {symbols.dtype} {symbols.shape}: int32 {tables.shape[:1]} is needed")
+        if not len(symbols):
+            return
+        if symbols.min() < 0 or symbols.max() >= tables.shape[1]:
+            raise ValueError(f"a symbol is outside 0 .. {tables.shape[1] - 1}")
+        self._coder.encode(symbols, _OWN_TABLES, tables)
+        self.digest = zlib.crc32(symbols.astype(_INT32, copy=False), self.digest)
+
     def finish(self) -> bytes:
         """The coded bytes, without the zero bytes at their end: the decoder reads zeros there anyway."""
         return self._coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
@@ -123,7 +141,14 @@ class SymbolDecoder:
         self.digest = zlib.crc32(symbols.astype(_INT32, copy=False), self.digest)
         return symbols.reshape(shape)
 
-    def _decode(self, model, amount: int) -> np.ndarray:
+    def read_each(self, counts: np.ndarray) -> np.ndarray:
+        """counts: int64 (n, N), as for SymbolEncoder.write_each. Returns symbols: int32 (n,). Raises Corrupt, ValueError."""
+        tables = _own_tables(counts)
+        symbols = self._decode(_OWN_TABLES, tables) if len(tables) else np.empty(0, np.int32)
+        self.digest = zlib.crc32(symbols.astype(_INT32, copy=False), self.digest)
+        return symbols
+
+    def _decode(self, model, amount: int | np.ndarray) -> np.ndarray:
         self._untouched = False
         try:
             return self._coder.decode(model, amount)
@@ -176,6 +201,16 @@ class _Groups:
         present = np.flatnonzero(counts)
         ends = np.cumsum(counts[present])
         self.spans = list(zip(present.tolist(), (ends - counts[present]).tolist(), ends.tolist(), strict=True))
+
+
+def _own_tables(counts: np.ndarray) -> np.ndarray:
+    """Counts (n, N), N at least 2, each at least 1 and 2**24 in every row, as constriction takes them; or ValueError."""
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.dtype.kind not in "iu" or counts.shape[1] < 2:
+        raise ValueError(f"counts are {counts.dtype} {counts.shape}: integers (n, N) are needed, N at least 2")
+    if counts.size and (counts.min() < 1 or (counts.sum(axis=1) != TOTAL).any()):
+        raise ValueError(f"counts are not at least 1 each and {TOTAL} together in every row")
+    return (counts - 1).astype(np.float64)
 
 
 def _fold(symbols: np.ndarray, low: int, high: int) -> np.ndarray:

@@ -5,6 +5,7 @@
     picture = vqc.decode(data).image
     data = vqc.encode("talk.wav", bitrate=6)
     sound = vqc.decode(data).samples
+    codes = vqc.tokens.encode("talk.wav", bitrate=2).codes
     data = vqc.encode("clip.mp4", quality=40)
     for frame in vqc.decode(data):
         ...
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from . import tokens
     from .api import (
         Damage,
         Decoded,
@@ -47,12 +49,17 @@ __all__ = [
     "inspect",
     "open_sound_stream",
     "open_video_stream",
+    "tokens",
     "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Loads the interface on first use, so that `import vqc` costs nothing."""
+    if name == "tokens":
+        from importlib import import_module
+
+        return import_module(".tokens", __name__)
     if name in __all__:
         from . import api
 

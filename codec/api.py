@@ -101,6 +101,7 @@ def encode(
     jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
+    model: str | None = None,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -113,6 +114,7 @@ def encode(
     bpp / bitrate / target_size: search the quality whose file has this many bits per pixel / kbit/s (sound) / bytes, within
     2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
+    model: of sound: aud1 (scalar quantiser, the usual one) or rvq1 (vector quantiser; see vqc.tokens).
     Of a video: sound: whether to keep its sound track; sound_quality: of that, the better of 70 and `quality` when None; group:
     most frames that are decoded together, 32 when None; jobs: groups worked on at a time, each with one thread unless `threads`
     says otherwise.
@@ -122,8 +124,8 @@ def encode(
     file = io.BytesIO()
     encode_to(
         source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, fps=fps,
-        sound_quality=sound_quality, sound=sound, group=group, jobs=jobs, strip=strip, frame=frame, device=device,
-        threads=threads, limits=limits,
+        sound_quality=sound_quality, sound=sound, group=group, jobs=jobs, strip=strip, frame=frame, model=model,
+        device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
 
@@ -144,6 +146,7 @@ def encode_to(
     jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
+    model: str | None = None,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -156,6 +159,8 @@ def encode_to(
     medium = AUDIO if rate is not None else VIDEO if fps is not None else None
     if medium is None:
         medium, source = medium_of(source)
+    if model is not None and medium != AUDIO:
+        raise ValueError("model is for sound, and this is not")
     if medium == VIDEO:
         if bpp is not None or frame is not None or target_size is not None:
             raise ValueError("bpp, target_size and frame are for pictures, and this is a video: bitrate sets its rate")
@@ -168,7 +173,7 @@ def encode_to(
     if medium == AUDIO:
         if bpp is not None or frame is not None:
             raise ValueError("bpp and frame are for pictures, and this is sound: bitrate sets its rate")
-        _encode_sound(source, file, quality, bitrate, target_size, rate, strip, device, threads)
+        _encode_sound(source, file, quality, bitrate, target_size, rate, strip, model, device, threads)
         return
     if bitrate is not None:
         raise ValueError("bitrate is for sound and video, and this is a picture: bpp sets its rate")
@@ -300,6 +305,7 @@ def _encode_sound(
     target_size: int | None,
     rate: int | None,
     strip: bool,
+    model: str | None,
     device: str,
     threads: int | None,
 ) -> None:
@@ -313,7 +319,7 @@ def _encode_sound(
             if not kind.samples:
                 raise ValueError("the length of this sound is not known beforehand: give bitrate instead of target_size")
             bitrate = target_size * 8 * kind.rate / kind.samples / 1000
-        write_sound(kind, blocks, file, _prepare(device, threads), quality, bitrate)
+        write_sound(kind, blocks, file, _prepare(device, threads), quality, bitrate, model)
 
 
 def _encode_video(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from vqc.bitstream import AudioHeader, Damage, Reader, Writer
+from vqc.models import weights
 
 from .audio_decoding import SpanDecoder
 from .audio_encoding import SpanEncoder, header_for
@@ -41,12 +42,20 @@ class DecodedSound:
 
 
 def write_sound(
-    kind: SoundFormat, blocks: Iterator[np.ndarray], file: BinaryIO, device: torch.device, quality: float, bitrate: float | None
+    kind: SoundFormat,
+    blocks: Iterator[np.ndarray],
+    file: BinaryIO,
+    device: torch.device,
+    quality: float,
+    bitrate: float | None,
+    model: str | None = None,
 ) -> None:
     """Codes blocks (C, n) to a file as they come; with `bitrate` (kbit/s) at the quality that gives it within 2 %.
 
-    The quality is searched on the first minute. Raises TargetOutOfRange.
+    The quality is searched on the first minute. model: None for the usual one. Raises TargetOutOfRange, ModelNotFound.
     """
+    model = model or weights.AUDIO_MODEL
+    weights.check_sound_model(model)
     if bitrate is not None:
         ahead, seconds = [], 0.0
         for block in blocks:
@@ -54,22 +63,26 @@ def write_sound(
             seconds += block.shape[1] / kind.rate
             if seconds >= SEARCHED:
                 break
-        quality = _search(kind, ahead, seconds, bitrate, device)
+        quality = _search(kind, ahead, seconds, bitrate, device, model)
         blocks = itertools.chain(ahead, blocks)
-    _write(kind, blocks, file, quality, device)
+    _write(kind, blocks, file, quality, device, model)
 
 
-def _search(kind: SoundFormat, blocks: list[np.ndarray], seconds: float, bitrate: float, device: torch.device) -> float:
+def _search(
+    kind: SoundFormat, blocks: list[np.ndarray], seconds: float, bitrate: float, device: torch.device, model: str
+) -> float:
     def size_at(quality: float) -> int:
         trial = io.BytesIO()
-        _write(kind, iter(blocks), trial, quality, device)
+        _write(kind, iter(blocks), trial, quality, device, model)
         return trial.tell()
 
     return search_quality(size_at, max(1, round(bitrate * 1000 * seconds / 8)), start=30).quality
 
 
-def _write(kind: SoundFormat, blocks: Iterator[np.ndarray], file: BinaryIO, quality: float, device: torch.device) -> None:
-    header = header_for(kind, round(quality * 10))
+def _write(
+    kind: SoundFormat, blocks: Iterator[np.ndarray], file: BinaryIO, quality: float, device: torch.device, model: str
+) -> None:
+    header = header_for(kind, round(quality * 10), model)
     writer = Writer(file, header)
     if kind.tags:
         writer.metadata(TAGS, json.dumps(kind.tags, ensure_ascii=False, sort_keys=True).encode())

@@ -14,10 +14,12 @@ import torch
 from vqc.bitstream import AudioHeader, Corrupt, Header, Reader, Segment, VqcError
 from vqc.models import weights
 from vqc.models.audio_hyperprior import HALO, AudioDecoder, silence
+from vqc.models.audio_rvq import RvqDecoder
 from vqc.models.audio_transform import BANDS, HOP, LATENTS
 
 from .audio_encoding import mid_side
 from .audio_payload import split_payload
+from .code_coding import decode_codes
 from .latent_coding import Lost, decode_latents, load_decoder
 from .sound import CODED_RATE, Resampler
 from .timing import span
@@ -25,22 +27,30 @@ from .timing import span
 FADE = 4.0  # how much the mean level of a concealed span falls, in units of the first envelope latent
 
 
-def load_audio_decoder(header: Header, device: torch.device) -> AudioDecoder:
+def load_audio_decoder(header: Header, device: torch.device) -> AudioDecoder | RvqDecoder:
     """The decoder that a file asks for; raises UnsupportedModel."""
     return load_decoder(header, device, weights.audio_decoder, weights.AUDIO_MODEL)
 
 
-def decode_span(decoder: AudioDecoder, segment: Segment, header: AudioHeader) -> tuple[np.ndarray, int | None]:
+def decode_symbols(
+    decoder: AudioDecoder | RvqDecoder, data: bytes, digest: int, header: AudioHeader, frames: int
+) -> np.ndarray:
+    """Quantised latents or codes of a span, by the route of the model. Raises Corrupt."""
+    decode = decode_codes if isinstance(decoder, RvqDecoder) else decode_latents
+    return decode(decoder, data, digest, header.channels, frames, header.quality)
+
+
+def decode_span(decoder: AudioDecoder | RvqDecoder, segment: Segment, header: AudioHeader) -> tuple[np.ndarray, int | None]:
     """Latents (384, C, T) of a segment, and the samples of the whole sound if it is the last. Raises Corrupt."""
     try:
         frames, samples, data = split_payload(segment, header)
         if data is None:
             return silence(header.channels, frames), samples
-        latents = decode_latents(decoder, data, segment.digest, header.channels, frames, header.quality)
+        symbols = decode_symbols(decoder, data, segment.digest, header, frames)
     except Corrupt as error:
         raise Corrupt(f"span {segment.number}: {error.message}") from error
     with span("transform"):
-        return decoder.dequantise(latents, header.channels, frames, header.quality), samples
+        return decoder.dequantise(symbols, header.channels, frames, header.quality), samples
 
 
 class SpanDecoder:

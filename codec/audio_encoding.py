@@ -16,8 +16,10 @@ from vqc.bitstream import AudioHeader, Segment
 from vqc.bitstream.varint import pack_varint
 from vqc.models import weights
 from vqc.models.audio_hyperprior import HALO
+from vqc.models.audio_rvq import RvqEncoder
 from vqc.models.audio_transform import HOP
 
+from .code_coding import encode_codes
 from .latent_coding import PROFILE, encode_latents
 from .sound import CODED_RATE, SoundFormat, resample
 from .timing import span
@@ -106,6 +108,16 @@ class SpanEncoder:
         with span("transform"):
             wave = self._samples[:, (before - 1) * HOP - self._start : after * HOP - self._start]
             latents = self.encoder.analyse(wave, self.header.quality)[..., first - before : last - before]
-            hyper = self.encoder.hyper(latents)
-        payload, digest = encode_latents(self.encoder, self.decoder, latents, hyper, self.header.quality)
+        payload, digest = self._payload(latents)
         return Segment(number, 0, head + payload, digest)
+
+    def _payload(self, latents: torch.Tensor) -> tuple[bytes, int]:
+        """Latents (1, 384, C, T) to coded symbols and their digest, by the route of the model."""
+        encoder, decoder, quality = self.encoder, self.decoder, self.header.quality
+        if isinstance(encoder, RvqEncoder):
+            with span("transform"):
+                choose = encoder.chooser(decoder, latents, quality)
+            return encode_codes(decoder, choose, *latents.shape[2:], quality)
+        with span("transform"):
+            hyper = encoder.hyper(latents)
+        return encode_latents(encoder, decoder, latents, hyper, quality)

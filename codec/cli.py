@@ -18,6 +18,7 @@ from vqc.commands.decode import decode
 from vqc.commands.encode import encode
 from vqc.commands.info import info
 from vqc.commands.roundtrip import roundtrip
+from vqc.commands.tokens import tokens
 from vqc.commands.verify import verify
 from vqc.failures import FAILURE, INTERRUPTED, USAGE, describe, one_line
 from vqc.outputs import exit_by_signal
@@ -89,14 +90,14 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 @click.group(
     cls=Commands,
     invoke_without_command=True,
-    commands={"encode": encode, "decode": decode, "info": info, "verify": verify, "roundtrip": roundtrip},
+    commands={"encode": encode, "decode": decode, "info": info, "verify": verify, "roundtrip": roundtrip, "tokens": tokens},
     epilog=_EPILOG,
     context_settings=_SETTINGS,
 )
 @_version
 @click.pass_context
 def vqc(ctx: click.Context) -> None:
-    """Learned codec: pictures to .vqc files and back."""
+    """Learned codec: pictures and sounds to .vqc files and back."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(USAGE)

@@ -17,7 +17,7 @@ from vqc.models.entropy_model import LatentDecoder, LatentEncoder, Step
 from .timing import span
 
 PROFILE = 1  # numeric profile: integers below 2^24 carried in floating point (models/exact.py)
-Model = TypeVar("Model", bound=LatentDecoder)
+Model = TypeVar("Model")
 S = TypeVar("S")
 R = TypeVar("R")
 
@@ -44,7 +44,10 @@ def load_decoder(
     check_model(header.model, header.weights, usual)
     if header.profile != PROFILE:
         raise UnsupportedModel(f"the file needs numeric profile {header.profile}; this program has profile {PROFILE}")
-    return load(header.model, device)
+    try:
+        return load(header.model, device)
+    except weights.ModelNotFound as error:  # one of another medium
+        raise UnsupportedModel(str(error)) from None
 
 
 def check_model(model: str, fingerprint: bytes, usual: str) -> None:

@@ -43,13 +43,17 @@ def noise(first: int, frames: int, channels: int) -> np.ndarray:
     return (parts - np.float32(2 * 65535)) * np.float32(np.sqrt(3) / 65536)
 
 
-class AudioDecoder(LatentDecoder):
-    """Decoder half: entropy model and synthesis. Thread-safe: no state changes after construction."""
+class WaveSynthesis:
+    """Latents to a wave, whichever way the latents were coded; from the tensors of a decoder weights file."""
 
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        super().__init__(tensors, device)
+        self.device = device
         self.synthesis = AudioSynthesis()
         load_module(self.synthesis, tensors, "synthesis.", device)
+
+    def row(self, quality: int) -> Tensor:
+        """Row (1,) of the quality-dependent tables for a quality 0..1000."""
+        return quality_row(quality)
 
     @torch.inference_mode()
     def synthesise(self, latents: np.ndarray, first: int, quality: int) -> np.ndarray:
@@ -62,21 +66,41 @@ class AudioDecoder(LatentDecoder):
         tensor = torch.from_numpy(latents)[None].to(self.device)
         fill = torch.from_numpy(noise(first, latents.shape[2], latents.shape[1]))[None].to(self.device)
         with plain_precision(self.device):
-            spectrum = self.synthesis.spectrum(tensor, fill, quality_row(quality).to(self.device))
+            spectrum = self.synthesis.spectrum(tensor, fill, self.row(quality).to(self.device))
             return inverse_mdct(spectrum[0].masked_fill(silent, 0).permute(1, 2, 0)).cpu().numpy()
 
 
-class AudioEncoder(LatentEncoder):
-    """Encoder half: analysis, hyper-encoder and quantiser; needs the decoder's entropy model beside it."""
+class WaveAnalysis:
+    """A wave to latents; from the tensors of an encoder weights file."""
 
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        super().__init__(tensors, device)
+        self.device = device
         self.analysis = AudioAnalysis()
         load_module(self.analysis, tensors, "analysis.", device)
+
+    def row(self, quality: int) -> Tensor:
+        """As `WaveSynthesis.row`."""
+        return quality_row(quality)
 
     @torch.inference_mode()
     def analyse(self, wave: np.ndarray, quality: int) -> Tensor:
         """Wave (C, (T + 1) * 960) to latents (1, 384, C, T)."""
         tensor = torch.from_numpy(np.ascontiguousarray(wave))[None].to(self.device)
         with plain_precision(self.device):
-            return self.analysis(tensor, quality_row(quality).to(self.device))
+            return self.analysis(tensor, self.row(quality).to(self.device))
+
+
+class AudioDecoder(WaveSynthesis, LatentDecoder):
+    """Decoder half: entropy model and synthesis. Thread-safe: no state changes after construction."""
+
+    def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
+        LatentDecoder.__init__(self, tensors, device)
+        WaveSynthesis.__init__(self, tensors, device)
+
+
+class AudioEncoder(WaveAnalysis, LatentEncoder):
+    """Encoder half: analysis, hyper-encoder and quantiser; needs the decoder's entropy model beside it."""
+
+    def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
+        LatentEncoder.__init__(self, tensors, device)
+        WaveAnalysis.__init__(self, tensors, device)

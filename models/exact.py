@@ -80,10 +80,12 @@ class ExactDepthwise:
         return out.permute(0, 2, 3, 1).floor_().clamp_(-LIMIT, LIMIT)
 
 
-def quantise_layer(weight: Tensor, bias: Tensor, extra_bits: Tensor | int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def quantise_layer(
+    weight: Tensor, bias: Tensor, extra_bits: Tensor | int = 0, largest: int = 32767
+) -> tuple[Tensor, Tensor, Tensor]:
     """Float weight (out, ...) and bias (out,) to (int16 weight, int32 bias, int8 shift) with the largest shift that is safe.
 
-    The output then counts in 1/64, or in 1 / 2^(6 + extra_bits) where asked for.
+    The output then counts in 1/64, or in 1 / 2^(6 + extra_bits) where asked for. No weight is beyond `largest`.
     """
     flat = weight.double().flatten(1)
     shift = torch.full((flat.shape[0],), 20, dtype=torch.long)
@@ -93,7 +95,7 @@ def quantise_layer(weight: Tensor, bias: Tensor, extra_bits: Tensor | int = 0) -
         out_shift = shift - torch.as_tensor(extra_bits)
         half = torch.where(out_shift > 0, torch.exp2(out_shift.double() - 1), torch.zeros(()).double())
         b = torch.round(bias.double() * 64 * unit) + half
-        unsafe = (w.abs().sum(1) * LIMIT + b.abs() >= ACCUMULATOR) | (w.abs().amax(1) > 32767)
+        unsafe = (w.abs().sum(1) * LIMIT + b.abs() >= ACCUMULATOR) | (w.abs().amax(1) > largest)
         if not unsafe.any():
             return w.to(torch.int16).view(weight.shape), b.to(torch.int32), out_shift.to(torch.int8)
         shift = shift - unsafe.long()

@@ -10,12 +10,13 @@ import functools
 import hashlib
 import threading
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load as load_tensors
 
 from .audio_hyperprior import AudioDecoder, AudioEncoder
-from .entropy_model import LatentDecoder, LatentEncoder
+from .audio_rvq import RvqDecoder, RvqEncoder
 from .image_hyperprior import ImageDecoder, ImageEncoder
 from .video_hyperprior import VideoDecoder, VideoEncoder
 
@@ -24,10 +25,14 @@ FOLDER = Path(__file__).parent / "weights"
 IMAGE_MODEL = "img1"
 AUDIO_MODEL = "aud1"
 VIDEO_MODEL = "vid1"
+TOKEN_MODEL = "rvq1"  # sound by vector quantisation, whose indices are tokens
+# How names of models of sound begin: scalar and vector quantised.
+SCALAR_ROUTE, VECTOR_ROUTE = "aud", "rvq"
+Half = TypeVar("Half")
 _lock = threading.Lock()
 
 
-class ModelNotFound(LookupError):
+class ModelNotFound(LookupError, ValueError):
     """No weights file of that name is installed; the message names the model."""
 
 
@@ -46,12 +51,12 @@ def fingerprint(model: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=8)
-def _decoder(kind: type[LatentDecoder], model: str, device: torch.device) -> LatentDecoder:
+def _decoder(kind: type[Half], model: str, device: torch.device) -> Half:
     return kind(load_tensors(decoder_path(model).read_bytes()), device)
 
 
 @functools.lru_cache(maxsize=8)
-def _encoder(kind: type[LatentEncoder], model: str, device: torch.device) -> LatentEncoder:
+def _encoder(kind: type[Half], model: str, device: torch.device) -> Half:
     decoder_path(model)  # checks the name
     path = FOLDER / f"{model}-encoder.safetensors"
     if not path.is_file():
@@ -71,16 +76,33 @@ def image_encoder(model: str, device: torch.device) -> ImageEncoder:
         return _encoder(ImageEncoder, model, device)
 
 
-def audio_decoder(model: str, device: torch.device) -> AudioDecoder:
+def audio_decoder(model: str, device: torch.device) -> AudioDecoder | RvqDecoder:
     """The decoder half of `model` on `device`, loaded on first use."""
     with _lock:
-        return _decoder(AudioDecoder, model, device)
+        return _decoder(_of_route(model, AudioDecoder, RvqDecoder), model, device)
 
 
-def audio_encoder(model: str, device: torch.device) -> AudioEncoder:
+def audio_encoder(model: str, device: torch.device) -> AudioEncoder | RvqEncoder:
     """The encoder half of `model` on `device`, loaded on first use."""
     with _lock:
-        return _encoder(AudioEncoder, model, device)
+        return _encoder(_of_route(model, AudioEncoder, RvqEncoder), model, device)
+
+
+def check_sound_model(model: str) -> None:
+    """Raises ModelNotFound where `model` is not installed, or its name not that of a model of sound."""
+    if not model.startswith((SCALAR_ROUTE, VECTOR_ROUTE)):
+        raise ModelNotFound(f"model '{model}' is not one of sound")
+    decoder_path(model)
+
+
+def has_tokens(model: str) -> bool:
+    """Whether the symbols of a model are indices into codebooks."""
+    return model.startswith(VECTOR_ROUTE)
+
+
+def _of_route(model: str, scalar: type[Half], vector: type[Half]) -> type[Half]:
+    check_sound_model(model)
+    return vector if has_tokens(model) else scalar
 
 
 def video_decoder(model: str, device: torch.device) -> VideoDecoder:

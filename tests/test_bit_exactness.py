@@ -114,12 +114,13 @@ print(digest.hexdigest())
 """
 
 
-@pytest.fixture(scope="module")
-def coded_sound(tmp_path_factory):
+@pytest.fixture(scope="module", params=["aud1", "rvq1"])
+def coded_sound(request, tmp_path_factory):
     import vqc
 
     path = tmp_path_factory.mktemp("exact") / "sound.vqc"
-    path.write_bytes(vqc.encode(os.path.join(os.path.dirname(__file__), "..", "samples", "tune.flac"), quality=60))
+    sample = os.path.join(os.path.dirname(__file__), "..", "samples", "tune.flac")
+    path.write_bytes(vqc.encode(sample, quality=60, model=request.param))
     return path
 
 

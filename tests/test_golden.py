@@ -11,7 +11,7 @@ import vqc
 from vqc.tools.golden import symbols_digest
 
 FOLDER = Path(__file__).parent / "golden"
-SOUNDS = sorted(FOLDER.glob("*-aud*.vqc"))
+SOUNDS = sorted([*FOLDER.glob("*-aud*.vqc"), *FOLDER.glob("*-rvq*.vqc")])
 FILES = sorted(set(FOLDER.glob("*.vqc")) - set(SOUNDS))
 MEAN_PEAK = 0.6 / 255  # mean of an 8x8 block, as a fraction of full scale
 

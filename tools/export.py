@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -184,21 +185,30 @@ def main() -> None:
         count_grids(half, EntropyModel(decoder, device), latents(half, arguments.data, arguments.crops), counts)
     decoder |= fit_tables(tables, counts.counts)
 
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    path = arguments.folder / f"{arguments.name}-decoder.safetensors"
-    save_file(decoder, path)
-    save_file(encoder, arguments.folder / f"{arguments.name}-encoder.safetensors")
+    save_model(arguments.folder, arguments.name, encoder, decoder, saved, table_crops=arguments.crops)
+
+
+def save_model(
+    folder: Path, name: str, encoder: dict[str, Tensor], decoder: dict[str, Tensor], saved: dict[str, Any], **told: Any
+) -> None:
+    """Writes both halves and the card of a model, which tells of the checkpoint `saved` and what else is `told`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sums = {}
+    for half, tensors in (("decoder", decoder), ("encoder", encoder)):
+        path = folder / f"{name}-{half}.safetensors"
+        save_file(tensors, path)
+        path.chmod(0o644)
+        sums[f"{half}_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     card = {
-        "model": arguments.name,
-        "decoder_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "encoder_sha256": hashlib.sha256((arguments.folder / f"{arguments.name}-encoder.safetensors").read_bytes()).hexdigest(),
+        "model": name,
+        **sums,
         "steps": saved["step"],
         "hours": round(saved["spent"] / 3600, 2),
         "training_files": saved.get("files", saved.get("images")),
         "settings": {k: v for k, v in saved["settings"].items() if k not in ("data", "run", "start", "evaluate")},
-        "table_crops": arguments.crops,
+        **told,
     }
-    (arguments.folder / f"{arguments.name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
     print(json.dumps(card, indent=1))
 
 

@@ -13,19 +13,18 @@ import numpy as np
 import torch
 
 import vqc
-from vqc.audio_decoding import load_audio_decoder
+from vqc.audio_decoding import decode_symbols, load_audio_decoder
 from vqc.audio_payload import split_payload
 from vqc.bitstream import VERSION, AudioHeader, Reader
 from vqc.image_decoding import decode_tile, load_image_decoder
 from vqc.image_tiles import Tiling
-from vqc.latent_coding import decode_latents
 
-SOUND_QUALITY = {"talk": 50, "tune": 70}
+SOUND_QUALITY = {"aud1": {"talk": 50, "tune": 70}, "rvq1": {"talk": 20, "tune": 40}}
 QUALITY = {"photo": 40, "drawing": 70, "gradient": 90}
 
 
 def symbols_digest(data: bytes, device: str = "cpu") -> str:
-    """SHA-256 of the quantised latents of all tiles or spans, int64 little-endian in 1/64 steps."""
+    """SHA-256 of the quantised latents (in 1/64 steps) or codes of all tiles or spans, int64 little-endian."""
     reader = Reader(io.BytesIO(data))
     header = reader.header
     if isinstance(header, AudioHeader):
@@ -47,16 +46,16 @@ def _sound_digest(reader: Reader, header: AudioHeader, device: torch.device) -> 
     for segment in reader.segments():
         part = split_payload(segment, header)
         if part.data is not None:
-            latents = decode_latents(decoder, part.data, segment.digest, header.channels, part.frames, header.quality)
-            digest.update(latents.astype("<i8").tobytes())
+            symbols = decode_symbols(decoder, part.data, segment.digest, header, part.frames)
+            digest.update(symbols.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
 def make_sounds(samples: Path, folder: Path) -> None:
     """The same for sound; beside each file its digests (JSON) and a second of its samples (npy, int16)."""
-    for name, quality in SOUND_QUALITY.items():
-        data = vqc.encode(samples / f"{name}.flac", quality=quality)
-        stem = folder / f"v{VERSION}-{vqc.inspect(data).model}-{name}"
+    for model, name, quality in ((m, n, q) for m, found in SOUND_QUALITY.items() for n, q in found.items()):
+        data = vqc.encode(samples / f"{name}.flac", quality=quality, model=model)
+        stem = folder / f"v{VERSION}-{model}-{name}"
         if stem.with_suffix(".vqc").exists():
             print(f"{stem.name}: is there already, left alone")
             continue

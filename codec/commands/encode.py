@@ -58,14 +58,15 @@ class EncodeFile:
     engine: Engine
     workers: int = 1
     video: VideoChoice = VideoChoice()
+    model: str | None = None
 
     def __call__(self, job: Job) -> Outcome:
         from vqc import api
 
         start = perf_counter()
         with open_target(job, self.force) as file:
-            choices = {"strip": self.strip, "frame": self.frame, **asdict(self.video), **self.engine.arguments(self.workers)}
-            api.encode_to(source_of(job), file, **self.quality, **choices)
+            choices = {"strip": self.strip, "frame": self.frame, "model": self.model, **asdict(self.video)}
+            api.encode_to(source_of(job), file, **self.quality, **choices, **self.engine.arguments(self.workers))
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
@@ -153,6 +154,11 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
     type=click.IntRange(0),
     help="Which picture of a file that holds several (animations, pages), counted from 0.  [default: refuse such files]",
 )
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="Of sound: aud1 (scalar quantiser) or rvq1 (vector quantiser, whose codes `vqc tokens` takes).  [default: aud1]",
+)
 @click.option("--no-sound", is_flag=True, help="Of a video: leave its sound track out.  [default: coded with it]")
 @click.option(
     "--sound-quality",
@@ -178,6 +184,7 @@ def encode(
     target_size: int | None,
     strip: bool,
     frame: int | None,
+    model: str | None,
     no_sound: bool,
     sound_quality: float | None,
     group: int | None,
@@ -198,8 +205,13 @@ def encode(
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
+<<<<<<< HEAD
     video = VideoChoice(not no_sound, sound_quality, group, groups_at_a_time(jobs, todo))
     work = EncodeFile(wish, strip, frame, force, engine, workers, video)
+=======
+    video = VideoChoice(not no_sound, sound_quality, group, jobs if len(todo) == 1 else 1)
+    work = EncodeFile(wish, strip, frame, force, engine, workers, video, model)
+>>>>>>> ddd63231bd386d5b4e79203255150c36bfca0c0c
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 

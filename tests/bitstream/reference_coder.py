@@ -64,6 +64,10 @@ class ReferenceDecoder:
             symbols[position] = low - (excess + 1) // 2 if excess % 2 else low + size - 1 + excess // 2
         return symbols
 
+    def decode_each(self, counts: list[list[int]]) -> list[int]:
+        """Symbols of a call that brings a table for each."""
+        return [self.entry(intervals(row)) for row in counts]
+
     def ends_well(self) -> bool:
         if self.range == 2**64 - 1:
             return not self.payload

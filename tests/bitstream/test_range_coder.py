@@ -58,6 +58,60 @@ def test_symbols_come_back_and_a_second_decoder_agrees(drawn):
     assert decoder.digest == digest
 
 
+@st.composite
+def own_tables(draw):
+    """Calls of symbols that bring their own counts, 2**24 in a row."""
+    calls = []
+    for _ in range(draw(st.integers(0, 3))):
+        size, rows = draw(st.integers(2, 40)), draw(st.integers(0, 6))
+        weights = draw(st.lists(st.lists(st.integers(0, 2**30), min_size=size, max_size=size), min_size=rows, max_size=rows))
+        counts = [[1 + w * (2**24 - size) // max(sum(row), 1) for w in row] for row in weights]
+        for row in counts:
+            row[row.index(max(row))] += 2**24 - sum(row)
+        symbols = draw(st.lists(st.integers(0, size - 1), min_size=rows, max_size=rows))
+        calls.append((symbols, np.array(counts, np.int64).reshape(rows, size)))
+    return calls
+
+
+@given(own_tables(), coded_calls())
+def test_symbols_with_tables_of_their_own_come_back_and_a_second_decoder_agrees(calls, plain):
+    plain_tables, plain_calls = plain
+    tables = table_set(*plain_tables)
+    encoder = SymbolEncoder(tables)
+    for symbols, counts in calls:
+        encoder.write_each(np.array(symbols, np.int32), counts)
+    for symbols, ids in plain_calls:
+        encoder.write(np.array(symbols, np.int32), np.array(ids, np.uint8))
+    payload = encoder.finish()
+    decoder, reference = SymbolDecoder(tables, payload), ReferenceDecoder(plain_tables, payload)
+    for symbols, counts in calls:
+        assert decoder.read_each(counts).tolist() == symbols
+        assert reference.decode_each(counts.tolist()) == symbols
+    for symbols, ids in plain_calls:
+        assert decoder.read(np.array(ids, np.uint8)).tolist() == symbols
+        assert reference.decode(ids) == symbols
+    decoder.finish()
+    assert reference.ends_well() and decoder.digest == encoder.digest
+
+
+@pytest.mark.parametrize(
+    ("symbols", "counts"),
+    [
+        (np.zeros(1, np.int32), np.full((1, 4), 2**22) - 1),
+        (np.zeros(1, np.int32), np.array([[2**24, 0]])),
+        (np.zeros(1, np.int32), np.array([[2**23, 2**23]], np.float64)),
+        (np.zeros(1, np.int32), np.array([[2**24]])),
+        (np.zeros(2, np.int32), np.array([[2**23, 2**23]])),
+        (np.zeros(1, np.int64), np.array([[2**23, 2**23]])),
+        (np.full(1, 2, np.int32), np.array([[2**23, 2**23]])),
+        (np.full(1, -1, np.int32), np.array([[2**23, 2**23]])),
+    ],
+)
+def test_false_tables_of_their_own_are_refused(symbols, counts):
+    with pytest.raises(ValueError):
+        SymbolEncoder(table_set((0, [1, 1]))).write_each(symbols, counts)
+
+
 def gaussian_tables(scales) -> list[tuple[int, list[int]]]:
     tables = [(0, [1])]
     for scale in scales:

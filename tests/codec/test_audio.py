@@ -1,5 +1,6 @@
 """Sound through the codec: what goes in comes out, in whole or in part, from files and pipes, and damage costs one span."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -14,7 +15,8 @@ import torch
 import vqc
 from vqc.audio_decoding import SpanDecoder
 from vqc.audio_encoding import SpanEncoder, header_for
-from vqc.bitstream import Corrupt, Reader, Segment, Truncated, Writer
+from vqc.bitstream import Corrupt, Reader, Segment, Truncated, UnsupportedModel, Writer
+from vqc.models.weights import fingerprint
 from vqc.rate_search import TargetOutOfRange
 from vqc.sound import Resampler, SoundFormat
 from vqc.sound_files import open_sound
@@ -29,11 +31,11 @@ def noise(seconds, rate=48000, channels=1, seed=0):
     return (smooth - np.linspace(smooth[0], smooth[-1], len(smooth))).clip(-0.9, 0.9).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def tune():
-    """The stereo sample as bytes of a .vqc file: several short spans."""
+@pytest.fixture(scope="module", params=["aud1", "rvq1"])
+def tune(request):
+    """The stereo sample as bytes of a .vqc file of either route: several short spans."""
     samples, rate = soundfile.read(SAMPLES / "tune.flac", dtype="float32", always_2d=True)
-    header = header_for(SoundFormat(rate, 2, 16, len(samples)), 500, frames=32)
+    header = header_for(SoundFormat(rate, 2, 16, len(samples)), 400, request.param, frames=32)
     file = io.BytesIO()
     writer = Writer(file, header)
     for segment in SpanEncoder(header, CPU).segments([samples.T]):
@@ -116,6 +118,26 @@ def test_segments_come_while_the_sound_goes_on():
 
     next(iter(encoder.segments(blocks())))
     assert taken * 4800 <= (32 + 12 + 5) * 960, "the delay is a span and its halo"
+
+
+@pytest.mark.parametrize("model", ["aud1", "rvq1"])
+def test_a_model_is_chosen_by_name(model):
+    data = vqc.encode(SAMPLES / "talk.flac", quality=30, model=model)
+    assert vqc.inspect(data).model == model and vqc.verify(data).ok
+    assert vqc.decode(data).samples.shape == (3 * 24000, 1)
+
+
+def test_a_file_that_names_the_model_of_another_medium_is_unsupported():
+    header = dataclasses.replace(header_for(SoundFormat(48000, 1, 16, 10), 500), model="img1", weights=fingerprint("img1"))
+    file = io.BytesIO()
+    Writer(file, header).close()
+    with pytest.raises(UnsupportedModel, match="img1"):
+        vqc.decode(file.getvalue())
+
+
+def test_a_bit_rate_between_two_numbers_of_stages_is_met():
+    data = vqc.encode(SAMPLES / "talk.flac", bitrate=5, model="rvq1")
+    assert abs(len(data) * 8 / 3 / 5000 - 1) < 0.02
 
 
 def test_silence_costs_next_to_nothing():

@@ -18,9 +18,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from vqc.models.hyperprior_net import HyperpriorNet
-
-ENTROPY = ("hyper_encoder", "hyper_prior", "hyper_decoder", "temporal", "contexts")
+ENTROPY = ("hyper_encoder", "hyper_prior", "hyper_decoder", "temporal", "contexts", "code_model")
 
 
 @dataclasses.dataclass
@@ -51,7 +49,7 @@ class Settings:
 class Task(Protocol):
     """What is trained: a network, its data and its loss."""
 
-    net: HyperpriorNet
+    net: torch.nn.Module
     files: int  # that are trained on
 
     def load(self, seed: int) -> None:
