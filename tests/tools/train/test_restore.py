@@ -4,7 +4,7 @@ import torch
 
 from vqc.models.image_net import ImageNet
 from vqc.tools.export import export_halves
-from vqc.tools.train.restore import restore
+from vqc.models.restore import restore
 
 
 def seeded_net():
