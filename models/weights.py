@@ -17,6 +17,7 @@ from safetensors.torch import load as load_tensors
 from .audio_hyperprior import AudioDecoder, AudioEncoder
 from .entropy_model import LatentDecoder, LatentEncoder
 from .image_hyperprior import ImageDecoder, ImageEncoder
+from .image_refinement import ImageRefiner
 
 FOLDER = Path(__file__).parent / "weights"
 # The models that encode when none is asked for.
@@ -50,11 +51,20 @@ def _decoder(kind: type[LatentDecoder], model: str, device: torch.device) -> Lat
 
 @functools.lru_cache(maxsize=8)
 def _encoder(kind: type[LatentEncoder], model: str, device: torch.device) -> LatentEncoder:
+    return kind(_encoder_tensors(model), device)
+
+
+def _encoder_tensors(model: str) -> dict[str, torch.Tensor]:
     decoder_path(model)  # checks the name
     path = FOLDER / f"{model}-encoder.safetensors"
     if not path.is_file():
         raise ModelNotFound(f"the encoder weights of model '{model}' are not installed (decoder-only installation)")
-    return kind(load_tensors(path.read_bytes()), device)
+    return load_tensors(path.read_bytes())
+
+
+@functools.lru_cache(maxsize=2)
+def _refiner(model: str, device: torch.device) -> ImageRefiner:
+    return ImageRefiner(_encoder_tensors(model), load_tensors(decoder_path(model).read_bytes()), device)
 
 
 def image_decoder(model: str, device: torch.device) -> ImageDecoder:
@@ -67,6 +77,12 @@ def image_encoder(model: str, device: torch.device) -> ImageEncoder:
     """The encoder half of `model` on `device`, loaded on first use."""
     with _lock:
         return _encoder(ImageEncoder, model, device)
+
+
+def image_refiner(model: str, device: torch.device) -> ImageRefiner:
+    """What improves the latents of `model` for one picture, on `device`, loaded on first use."""
+    with _lock:
+        return _refiner(model, device)
 
 
 def audio_decoder(model: str, device: torch.device) -> AudioDecoder:
