@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,7 +18,7 @@ from .image_files import read_image
 from .image_writers import to_pillow
 from .media import AUDIO, Pipe, medium_of
 from .pixels import Pixels
-from .rate_search import search_quality
+from .rate_search import TargetOutOfRange, search_quality
 from .timing import span
 
 if TYPE_CHECKING:
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from .audio_api import DecodedSound, SoundStream
 
 DEFAULT_QUALITY = 60.0
+EFFORT_MAX = 3  # as models/image_refinement.py has steps for; not imported, since that loads torch
 Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays and tensors
+
+
+class RegionOutside(ValueError):
+    """A region that is not inside the picture; the message names both."""
+
+    exit_code = 2  # a usage error, which only the file can tell
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,7 @@ def encode(
     rate: int | None = None,
     strip: bool = False,
     frame: int | None = None,
+    effort: int = 0,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -142,13 +151,15 @@ def encode(
     bpp / bitrate / target_size: search the quality whose file has this many bits per pixel / kbit/s (sound) / bytes, within
     2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
+    effort: of pictures, 0 to 3: how long to refine what the networks found for this picture; smaller files of the same quality
+    (docs/architecture.md), the same decoding. Sound takes no effort.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
     """
     file = io.BytesIO()
     encode_to(
         source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, strip=strip, frame=frame,
-        device=device, threads=threads, limits=limits,
+        effort=effort, device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
 
@@ -164,6 +175,7 @@ def encode_to(
     rate: int | None = None,
     strip: bool = False,
     frame: int | None = None,
+    effort: int = 0,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -173,6 +185,10 @@ def encode_to(
         raise ValueError("bpp, bitrate and target_size exclude each other")
     if not 0 <= quality <= 100:
         raise ValueError(f"quality {quality} is outside 0..100")
+    if effort not in range(EFFORT_MAX + 1):
+        raise ValueError(f"effort {effort} is not one of 0..{EFFORT_MAX}")
+    if bpp is not None and not 0 < bpp < math.inf:
+        raise ValueError(f"bpp must be a number above 0, not {bpp}")
     medium, source = (AUDIO, source) if rate is not None else medium_of(source)
     if medium == AUDIO:
         if bpp is not None or frame is not None:
@@ -192,9 +208,9 @@ def encode_to(
         target_size = max(1, round(bpp * pixels.width * pixels.height / 8))
     torch_device = _prepare(device, threads)
     if target_size is None:
-        _write(pixels, quality, file, torch_device)
+        _write(pixels, quality, file, torch_device, effort)
     else:
-        file.write(_search(pixels, target_size, torch_device))
+        file.write(_search(pixels, target_size, torch_device, effort))
 
 
 def decode(
@@ -213,7 +229,8 @@ def decode(
     source: path, binary file object (a pipe will do) or bytes. region: (x, y, width, height) in pixels of the stored picture;
     only the tiles it needs are read. start, duration: seconds of a sound; only the spans that they need are read.
     allow_partial: of a damaged file, return what is whole and say in `damage` what is not; lost tiles are grey, lost spans
-    fading noise. Raises VqcError and its kinds, ValueError for a region outside the picture or a start behind the sound.
+    fading noise. Raises VqcError and its kinds, RegionOutside (a ValueError) for a region that leaves the picture, ValueError
+    for a start behind the sound.
     """
     with _reader(source, limits, allow_partial) as reader:
         if isinstance(reader.header, AudioHeader):
@@ -334,29 +351,36 @@ def _encode_sound(
         write_sound(kind, blocks, file, _prepare(device, threads), quality, bitrate)
 
 
-def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device) -> None:
+def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device, effort: int) -> None:
     from .image_encoding import encode_segments, header_for
 
     header = header_for(pixels, round(quality * 10))
     writer = Writer(file, header)
     for kind, data in pixels.metadata.items():
         writer.metadata(kind, data)
-    for segment in encode_segments(pixels, header, device):
+    for segment in encode_segments(pixels, header, device, effort):
         with span("I/O"):
             writer.segment(segment)
     writer.close()
 
 
-def _search(pixels: Pixels, target_size: int, device: torch.device) -> bytes:
+def _search(pixels: Pixels, target_size: int, device: torch.device, effort: int) -> bytes:
     best: dict[float, bytes] = {}
 
-    def size_at(quality: float) -> int:
-        file = io.BytesIO()
-        _write(pixels, quality, file, device)
-        best[quality] = file.getvalue()
-        return len(best[quality])
+    def size_with(effort: int) -> Callable[[float], int]:
+        def size_at(quality: float) -> int:
+            file = io.BytesIO()
+            _write(pixels, quality, file, device, effort)
+            best[quality] = file.getvalue()
+            return len(best[quality])
 
-    return best[search_quality(size_at, target_size).quality]
+        return size_at
+
+    start = 50.0
+    if effort:  # which changes sizes by a few percent: look for the neighbourhood without it
+        with suppress(TargetOutOfRange):
+            start = search_quality(size_with(0), target_size).quality
+    return best[search_quality(size_with(effort), target_size, start=start).quality]
 
 
 def _prepare(device: str, threads: int | None) -> torch.device:
@@ -395,7 +419,7 @@ def _window(region: tuple[int, int, int, int], header: ImageHeader) -> Any:
 
     x, y, width, height = region
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
-        raise ValueError(f"region {x},{y},{width},{height} is not inside the picture of {header.width}x{header.height}")
+        raise RegionOutside(f"region {x},{y},{width},{height} is not inside the picture of {header.width}x{header.height}")
     return Window(y, y + height, x, x + width)
 
 

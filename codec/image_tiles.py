@@ -101,7 +101,7 @@ class Tiling:
 
 
 def colour_window(colour: np.ndarray, window: Window) -> np.ndarray:
-    """Part of a picture (H, W, 1 or 3), uint8 or uint16, as RGB (h, w, 3) float32 0..1; beyond it, its last row and column again."""
+    """Part of a picture (H, W, 1 or 3), uint8 or uint16, as RGB (h, w, 3) float32 0..1; beyond it, its border again."""
     rows, columns = window.slices(Window(0, 0, 0, 0))
     part = colour[rows, columns]
     missing = ((0, window.height - part.shape[0]), (0, window.width - part.shape[1]), (0, 0))

@@ -7,7 +7,8 @@ untouched (Campos et al. 2019, arXiv:1906.01798; Yang, Bamler, Mandt 2020, arXiv
 - Rounding is soft and hardens from step to step, so that the gradient is that of what is minimised.
 - Bits are those of the probability tables, not of Gaussians.
 - The transforms are nearly orthonormal: in quantiser steps the squared error curves alike along all latents, so that plain
-  gradient descent with a step near the inverse of that curvature is nearly Newton's method. Adam takes several times as many steps.
+  gradient descent with a step near the inverse of that curvature is nearly Newton's method. Adam takes several times
+  as many steps.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Scene:
 
 
 class ImageRefiner:
-    """The float twin of a model, from the tensors of its two weights files. Thread-safe: no state changes after construction."""
+    """The float twin of a model, from the tensors of its two weights files. Thread-safe: nothing changes once built."""
 
     def __init__(self, encoder: dict[str, Tensor], decoder: dict[str, Tensor], device: torch.device) -> None:
         self.device = device

@@ -1,4 +1,4 @@
-"""Shipped weights back to the network they were made from, in floating point: the inverse of vqc.tools.export, up to rounding."""
+"""Shipped weights back to the floating-point network they were made from: the inverse of vqc.tools.export, up to rounding."""
 
 from __future__ import annotations
 

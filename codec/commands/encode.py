@@ -18,6 +18,7 @@ from vqc.commands.options import (
     batch_options,
     chosen_quality,
     cluster_option,
+    effort_option,
     engine_options,
     message_options,
     quality_options,
@@ -41,6 +42,7 @@ class EncodeFile:
     """Encode the input of one job to its target. Picklable, so that worker processes can run it."""
 
     quality: dict[str, float]
+    effort: int
     strip: bool
     frame: int | None
     force: bool
@@ -53,7 +55,8 @@ class EncodeFile:
         start = perf_counter()
         with open_target(job, self.force) as file:
             engine = self.engine.arguments(self.workers)
-            api.encode_to(source_of(job), file, **self.quality, strip=self.strip, frame=self.frame, **engine)
+            options = {**self.quality, "effort": self.effort, "strip": self.strip, "frame": self.frame}
+            api.encode_to(source_of(job), file, **options, **engine)
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
@@ -112,6 +115,7 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
 @click.command(epilog="Exit codes: 0 done, 1 failure, 2 usage, 5 limit exceeded, 130 interrupted. Several files: the highest.")
 @click.argument("inputs", metavar="IN [OUT]", nargs=-1, required=True, type=FILE)
 @quality_options
+@effort_option
 @strip_option
 @click.option(
     "--frame",
@@ -128,6 +132,7 @@ def encode(
     bpp: float | None,
     bitrate: float | None,
     target_size: int | None,
+    effort: int,
     strip: bool,
     frame: int | None,
     output_dir: str | None,
@@ -146,7 +151,7 @@ def encode(
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
-    work = EncodeFile(wish, strip, frame, force, engine, workers)
+    work = EncodeFile(wish, effort, strip, frame, force, engine, workers)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 

@@ -217,6 +217,15 @@ quality_options = combine(
     ),
 )
 
+effort_option = click.option(
+    "--effort",
+    type=click.IntRange(0, 3),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of pictures, 0 to 3: refine them so long for a smaller file of the same quality; decoding stays as fast.",
+)
+
 strip_option = click.option("--strip", is_flag=True, help="Leave out ICC profile, EXIF and XMP.  [default: all are kept]")
 
 batch_options = combine(

@@ -3,8 +3,8 @@
 import torch
 
 from vqc.models.image_net import ImageNet
-from vqc.tools.export import export_halves
 from vqc.models.restore import restore
+from vqc.tools.export import export_halves
 
 
 def seeded_net():

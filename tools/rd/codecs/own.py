@@ -23,11 +23,15 @@ from .base import Codec, CodecUnavailable, Setting
 
 @dataclass(frozen=True)
 class Vqc(Codec):
-    """From array to bytes and back. model: name of installed weights; without it, the one that vqc encodes with."""
+    """From array to bytes and back. model: name of installed weights; without it, the one that vqc encodes with.
+
+    effort: 0 to 3, as of `vqc encode`.
+    """
 
     LADDER: ClassVar = (0, 20, 40, 60, 80, 100)
     device: str = "cpu"
     model: str = ""
+    effort: int = 0
 
     @property
     def settings(self) -> Sequence[Setting]:
@@ -35,13 +39,13 @@ class Vqc(Codec):
 
     def encode(self, image: np.ndarray, setting: Setting) -> bytes:
         if not self.model:
-            return vqc.encode(image, quality=setting, device=self.device, threads=self.threads)
+            return vqc.encode(image, quality=setting, effort=self.effort, device=self.device, threads=self.threads)
         # The public interface leaves no choice of model, for users have none to make.
         torch.set_num_threads(self.threads)
         pixels, file = Pixels(image), io.BytesIO()
         header = header_for(pixels, round(setting * 10), self.model)
         writer = Writer(file, header)
-        for segment in encode_segments(pixels, header, torch.device(self.device)):
+        for segment in encode_segments(pixels, header, torch.device(self.device), self.effort):
             writer.segment(segment)
         writer.close()
         return file.getvalue()
