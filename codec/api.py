@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .audio_api import DecodedSound, SoundStream
 
 DEFAULT_QUALITY = 60.0
-EFFORT_MAX = 3  # as models/image_refinement.py has steps for; not imported, since that loads torch
+EFFORT_MAX = 2  # as models/image_refinement.py has steps for; not imported, since that loads torch
 Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays and tensors
 
 
@@ -151,7 +151,7 @@ def encode(
     bpp / bitrate / target_size: search the quality whose file has this many bits per pixel / kbit/s (sound) / bytes, within
     2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
-    effort: of pictures, 0 to 3: how long to refine what the networks found for this picture; smaller files of the same quality
+    effort: of pictures, 0 to 2: how long to refine what the networks found for this picture; smaller files of the same quality
     (docs/architecture.md), the same decoding. Sound takes no effort.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,9 +27,16 @@ from .image_net import ImageNet, lagrangian
 from .restore import restore
 from .symbol_costs import LOG2_OFFSET, TABLES_PER_OCTAVE, SymbolCosts
 
-STEPS = (0, 3, 6, 16)  # gradient steps of each effort
-EFFORT_MAX = len(STEPS) - 1
-SOFTNESS = (0.2, 0.1)  # width of a soft rounding in steps, at the first and the last gradient step
+
+class Schedule(NamedTuple):
+    """Gradient steps, and the width of a soft rounding, in quantiser steps, at the first and the last of them."""
+
+    count: int
+    softness: tuple[float, float]
+
+
+SCHEDULES = {1: Schedule(4, (0.2, 0.1)), 2: Schedule(8, (0.25, 0.08))}  # by effort; 16 steps gain nothing over 8
+EFFORT_MAX = max(SCHEDULES)
 HYPER_SOFTNESS = (0.3, 0.15)
 HYPER_RATE = 0.4  # step on hyper-latents by that on latents
 STEEPEST = 20.0  # bits per hyper-latent, beyond which a slope is not believed
@@ -87,36 +95,39 @@ class ImageRefiner:
         """
         with plain_precision(self.device), torch.enable_grad():
             for caution in (1.0, 0.5, 0.25):
-                outcome = self._descend(scene, STEPS[effort], caution)
+                outcome = self._descend(scene, SCHEDULES[effort], caution)
                 if outcome is not None:
                     return outcome
             start = scene.latents[(..., *scene.own)]
             return start, self.net.hyper_encoder(start)
 
-    def _descend(self, scene: Scene, count: int, caution: float) -> tuple[Tensor, Tensor] | None:
-        """`count` gradient steps, of `caution` times the usual length; None when they diverge."""
+    def _descend(self, scene: Scene, schedule: Schedule, caution: float) -> tuple[Tensor, Tensor] | None:
+        """Gradient steps of `caution` times the usual length; None when they diverge."""
         row = quality_row(scene.quality).to(self.device)
         step = self.net.steps(row)
         start = scene.latents[(..., *scene.own)].clone()
         scaled, hyper = start / step, self.net.hyper_encoder(start)
         rate = (0.05 - 0.025 * scene.quality / QUALITY_MAX) * caution / 2  # error curves more at high quality
         first: float | None = None
-        for i in range(count):
+        for i in range(schedule.count):
+            progress = i / (schedule.count - 1)
+            softness = [a * (b / a) ** progress for a, b in (schedule.softness, HYPER_SOFTNESS)]
             scaled.requires_grad_(True), hyper.requires_grad_(True)
-            cost = self._cost(scene, row, step, scaled, hyper, i / max(count - 1, 1))
+            cost = self._cost(scene, row, step, scaled, hyper, *softness)
             slopes = torch.autograd.grad(cost, (scaled, hyper))
             now = float(cost.detach())
             first = now if first is None else first
             if not now <= DIVERGED * first:  # nan too
                 return None
-            decay = rate * (1 + math.cos(math.pi * i / count))
+            decay = rate * (1 + math.cos(math.pi * i / schedule.count))
             scaled = (scaled - decay * slopes[0]).detach()
             hyper = (hyper - decay * HYPER_RATE * slopes[1].clamp(-STEEPEST, STEEPEST)).detach()
         return (scaled * step).detach(), hyper.detach()
 
-    def _cost(self, scene: Scene, row: Tensor, step: Tensor, scaled: Tensor, hyper: Tensor, progress: float) -> Tensor:
-        """Bits and weighted error of softly rounded latents; progress 0..1 hardens the rounding."""
-        softness, hyper_softness = (a * (b / a) ** progress for a, b in (SOFTNESS, HYPER_SOFTNESS))
+    def _cost(
+        self, scene: Scene, row: Tensor, step: Tensor, scaled: Tensor, hyper: Tensor, softness: float, hyper_softness: float
+    ) -> Tensor:
+        """Bits and weighted error of softly rounded latents and hyper-latents."""
 
         def rule(residual: Tensor, log2_scale: Tensor, part: slice) -> tuple[Tensor, Tensor]:
             tables = (TABLES_PER_OCTAVE * log2_scale + LOG2_OFFSET).clamp(0, SCALE_TABLES - 1)

@@ -25,7 +25,7 @@ from .base import Codec, CodecUnavailable, Setting
 class Vqc(Codec):
     """From array to bytes and back. model: name of installed weights; without it, the one that vqc encodes with.
 
-    effort: 0 to 3, as of `vqc encode`.
+    effort: 0 to 2, as of `vqc encode`.
     """
 
     LADDER: ClassVar = (0, 20, 40, 60, 80, 100)
