@@ -19,7 +19,7 @@ SIGNATURE = b"\x89VQC\r\n\x1a\n"
 VERSION = 1
 # Signature, two versions, length of the fields.
 PREFIX_SIZE = len(SIGNATURE) + 3
-IMAGE, AUDIO = 1, 2
+IMAGE, AUDIO, VIDEO = 1, 2, 3
 NAME = "header"
 
 
@@ -108,14 +108,19 @@ class Header:
 
     def pack(self) -> bytes:
         """The head of a file with this header. Raises ValueError when a field has a value that the format has no place for."""
-        fields = bytes([self.MEDIUM])
+        fields = bytes([self.MEDIUM]) + self.pack_fields()
+        head = SIGNATURE + bytes([VERSION, VERSION, len(fields)]) + fields
+        return head + zlib.crc32(head).to_bytes(4, "little")
+
+    def pack_fields(self) -> bytes:
+        """The fields alone. Raises ValueError."""
+        fields = b""
         for name, field in self.FIELDS:
             try:
                 fields += field.pack(getattr(self, name) if isinstance(name, str) else tuple(getattr(self, n) for n in name))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
-        head = SIGNATURE + bytes([VERSION, VERSION, len(fields)]) + fields
-        return head + zlib.crc32(head).to_bytes(4, "little")
+        return fields
 
     @classmethod
     def _values(cls, cursor: Cursor) -> dict:
@@ -226,8 +231,95 @@ class AudioHeader(Header):
         return header
 
 
+class Perhaps:
+    """A byte, 0 for nothing or 1, and then the fields of a header."""
+
+    def __init__(self, kind: type[Header]):
+        self.kind = kind
+
+    def pack(self, value: Header | None) -> bytes:
+        return b"\0" if value is None else b"\1" + value.pack_fields()
+
+    def unpack(self, cursor: Cursor) -> Header | None:
+        there = cursor.byte()
+        if there > 1:
+            raise cursor.corrupt(f"{there} is neither 0 nor 1")
+        return self.kind._unpack(cursor, Limits.none()) if there else None
+
+
+@dataclass(frozen=True)
+class VideoHeader(Header):
+    """All that a reader has to know before it decodes a video.
+
+    model, weights, profile, quality: as in ImageHeader, of the model of predicted frames; intra, intra_weights: of the image
+    model that codes the first frame of each group. width, height: pixels as coded. rotation: degrees clockwise to turn the
+    frames by before they are shown. numerator / denominator: seconds of a tick, in which time stamps count.
+    rate_numerator / rate_denominator: frames a second, where they are regular. aspect_width / aspect_height: of a pixel.
+    primaries, transfer, matrix: code points of ITU-T H.273; full_range: whether samples take all values, and not 16 to 235.
+    group: most frames of a segment. refresh: predicted frames after which features and past latents are forgotten.
+    sound: the header of the sound track, which stands on plane 1; None without one.
+    """
+
+    model: str
+    weights: bytes
+    profile: int
+    intra: str
+    intra_weights: bytes
+    width: int
+    height: int
+    numerator: int
+    denominator: int
+    rate_numerator: int
+    rate_denominator: int
+    aspect_width: int = 1
+    aspect_height: int = 1
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    full_range: bool = False
+    rotation: int = 0
+    quality: int = 500
+    group: int = 32
+    refresh: int = 32
+    sound: AudioHeader | None = None
+
+    MEDIUM: ClassVar[int] = VIDEO
+    FIELDS: ClassVar[tuple] = (
+        ("model", Ascii(16)),
+        ("weights", Raw(8)),
+        ("profile", Number(0, 2**16 - 1)),
+        ("intra", Ascii(16)),
+        ("intra_weights", Raw(8)),
+        ("width", Number(1, 2**31 - 1)),
+        ("height", Number(1, 2**31 - 1)),
+        ("numerator", Number(1, 2**31 - 1)),
+        ("denominator", Number(1, 2**31 - 1)),
+        ("rate_numerator", Number(1, 2**31 - 1)),
+        ("rate_denominator", Number(1, 2**31 - 1)),
+        ("aspect_width", Number(1, 2**16 - 1)),
+        ("aspect_height", Number(1, 2**16 - 1)),
+        ("primaries", Number(0, 255)),
+        ("transfer", Number(0, 255)),
+        ("matrix", Number(0, 255)),
+        (("full_range", "rotation"), Choices((False, True), (0, 90, 180, 270))),
+        ("quality", Number(0, 1000)),
+        ("group", Number(1, 2**12)),
+        ("refresh", Number(1, 2**12)),
+        ("sound", Perhaps(AudioHeader)),
+    )
+
+    @classmethod
+    def _unpack(cls, cursor: Cursor, limits: Limits) -> VideoHeader:
+        header = cls(**cls._values(cursor))
+        limits.check("side", max(header.width, header.height), chunk=NAME)
+        limits.check("pixels", header.width * header.height, chunk=NAME)
+        if header.sound is not None:
+            limits.check("samples", header.sound.samples, chunk=NAME)
+        return header
+
+
 # One class for each medium.
-MEDIA: dict[int, type[Header]] = {IMAGE: ImageHeader, AUDIO: AudioHeader}
+MEDIA: dict[int, type[Header]] = {IMAGE: ImageHeader, AUDIO: AudioHeader, VIDEO: VideoHeader}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""vqc: learned compression of pictures and sound into one versioned container.
+"""vqc: learned compression of pictures, sound and video into one versioned container.
 
     import vqc
     data = vqc.encode("photo.png", quality=60)
     picture = vqc.decode(data).image
     data = vqc.encode("talk.wav", bitrate=6)
     sound = vqc.decode(data).samples
+    data = vqc.encode("clip.mp4", quality=40)
+    for frame in vqc.decode(data):
+        ...
 """
 
 from __future__ import annotations
@@ -14,7 +17,21 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import Damage, Decoded, Info, Report, SoundInfo, decode, encode, encode_to, inspect, open_sound_stream, verify
+    from .api import (
+        Damage,
+        Decoded,
+        Info,
+        Report,
+        SoundInfo,
+        VideoInfo,
+        decode,
+        encode,
+        encode_to,
+        inspect,
+        open_sound_stream,
+        open_video_stream,
+        verify,
+    )
 
 __all__ = [
     "Damage",
@@ -22,12 +39,14 @@ __all__ = [
     "Info",
     "Report",
     "SoundInfo",
+    "VideoInfo",
     "__version__",
     "decode",
     "encode",
     "encode_to",
     "inspect",
     "open_sound_stream",
+    "open_video_stream",
     "verify",
 ]
 

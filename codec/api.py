@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
-import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from vqc.bitstream import AudioHeader, Damage, ImageHeader, Limits, Reader, VqcError, Writer
+from vqc.bitstream import AudioHeader, Damage, ImageHeader, Limits, Reader, VideoHeader, VqcError, Writer
 
 from .image_files import read_image
 from .image_writers import to_pillow
-from .media import AUDIO, Pipe, medium_of
+from .inspection import Info, SoundInfo, VideoInfo, inspect, open_reader
+from .media import AUDIO, VIDEO, Pipe, medium_of
 from .pixels import Pixels
 from .rate_search import TargetOutOfRange, search_quality
 from .timing import span
@@ -26,10 +29,27 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .audio_api import DecodedSound, SoundStream
+    from .video_api import DecodedVideo, VideoStream
 
+__all__ = [
+    "Damage",
+    "Decoded",
+    "Info",
+    "Report",
+    "SoundInfo",
+    "VideoInfo",
+    "decode",
+    "encode",
+    "encode_to",
+    "inspect",
+    "open_sound_stream",
+    "open_video_stream",
+    "verify",
+]
 DEFAULT_QUALITY = 60.0
 EFFORT_MAX = 2  # as models/image_refinement.py has steps for; not imported, since that loads torch
-Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays and tensors
+SEARCHED_FRAMES = 64  # of a video, on which the quality for a bit rate is searched
+Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays, tensors and iterables of frames
 
 
 class RegionOutside(ValueError):
@@ -62,61 +82,6 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Info:
-    """What a file says of itself; see `inspect`."""
-
-    media: str
-    model: str
-    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
-    version: int
-    width: int
-    height: int
-    depth: int
-    channels: int
-    alpha: bool
-    orientation: int
-    quality: float
-    tile: int  # side of a tile in pixels
-    segments: int
-    metadata: Mapping[str, bytes]
-    file_size: int
-
-    @property
-    def bpp(self) -> float:
-        """Bits per pixel of the whole file."""
-        return 8 * self.file_size / (self.width * self.height)
-
-
-@dataclass(frozen=True)
-class SoundInfo:
-    """What a file that holds sound says of itself; see `inspect`."""
-
-    media: str
-    model: str
-    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
-    version: int
-    rate: int
-    channels: int
-    depth: int
-    samples: int  # of each channel; 0 when only decoding can tell
-    quality: float
-    span: int  # frames of 20 ms in a segment
-    segments: int
-    metadata: Mapping[str, bytes]
-    file_size: int
-
-    @property
-    def seconds(self) -> float:
-        """Duration."""
-        return self.samples / self.rate
-
-    @property
-    def kbps(self) -> float:
-        """Kilobits per second: the whole file over its duration."""
-        return 8 * self.file_size / self.seconds / 1000 if self.samples else 0.0
-
-
-@dataclass(frozen=True)
 class Report:
     """Outcome of `verify`: number of segments that were read, and what is wrong."""
 
@@ -137,6 +102,11 @@ def encode(
     bitrate: float | None = None,
     target_size: int | None = None,
     rate: int | None = None,
+    fps: float | Fraction | None = None,
+    sound_quality: float | None = None,
+    sound: bool = True,
+    group: int | None = None,
+    jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
     effort: int = 0,
@@ -144,22 +114,26 @@ def encode(
     threads: int | None = None,
     limits: Limits | None = None,
 ) -> bytes:
-    """Encodes a picture or a sound to the bytes of a .vqc file.
+    """Encodes a picture, a sound or a video to the bytes of a .vqc file.
 
     source: path, binary file object, bytes; a Pillow image, uint8 / uint16 array (H, W), (H, W, C) or torch tensor of such
-    a shape; or, with its `rate` in Hz, a float or integer array (N,) or (N, C) of samples. quality: 0 to 100 in tenths.
+    a shape; with its `rate` in Hz, a float or integer array (N,) or (N, C) of samples; or, with the frames a second `fps`, an
+    iterable of frames, RGB (H, W, 3) uint8 or `Frame`. quality: 0 to 100 in tenths.
     bpp / bitrate / target_size: search the quality whose file has this many bits per pixel / kbit/s (sound) / bytes, within
     2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
     effort: of pictures, 0 to 2: how long to refine what the networks found for this picture; smaller files of the same quality
-    (docs/architecture.md), the same decoding. Sound takes no effort.
+    (docs/architecture.md), the same decoding. Sound and video take none.
+    Of a video: sound: whether to keep its sound track; sound_quality: of that, the better of 70 and `quality` when None; group:
+    most frames that are decoded together, 32 when None; jobs: groups worked on at a time.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
     """
     file = io.BytesIO()
     encode_to(
-        source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, strip=strip, frame=frame,
-        effort=effort, device=device, threads=threads, limits=limits,
+        source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, fps=fps,
+        sound_quality=sound_quality, sound=sound, group=group, jobs=jobs, strip=strip, frame=frame, effort=effort,
+        device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
 
@@ -173,6 +147,11 @@ def encode_to(
     bitrate: float | None = None,
     target_size: int | None = None,
     rate: int | None = None,
+    fps: float | Fraction | None = None,
+    sound_quality: float | None = None,
+    sound: bool = True,
+    group: int | None = None,
+    jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
     effort: int = 0,
@@ -189,14 +168,22 @@ def encode_to(
         raise ValueError(f"effort {effort} is not one of 0..{EFFORT_MAX}")
     if bpp is not None and not 0 < bpp < math.inf:
         raise ValueError(f"bpp must be a number above 0, not {bpp}")
-    medium, source = (AUDIO, source) if rate is not None else medium_of(source)
+    medium = AUDIO if rate is not None else VIDEO if fps is not None else None
+    if medium is None:
+        medium, source = medium_of(source)
+    if medium == VIDEO:
+        if bpp is not None or frame is not None or target_size is not None:
+            raise ValueError("bpp, target_size and frame are for pictures, and this is a video: bitrate sets its rate")
+        torch_device = _prepare(device, threads)
+        _encode_video(source, file, quality, bitrate, fps, sound_quality, sound, group, jobs, strip, torch_device, limits)
+        return
     if medium == AUDIO:
         if bpp is not None or frame is not None:
             raise ValueError("bpp and frame are for pictures, and this is sound: bitrate sets its rate")
         _encode_sound(source, file, quality, bitrate, target_size, rate, strip, device, threads)
         return
     if bitrate is not None:
-        raise ValueError("bitrate is for sound, and this is a picture: bpp sets its rate")
+        raise ValueError("bitrate is for sound and video, and this is a picture: bpp sets its rate")
     with span("I/O"):
         if isinstance(source, Pipe):
             source = source.read()
@@ -223,26 +210,33 @@ def decode(
     threads: int | None = None,
     allow_partial: bool = False,
     limits: Limits | None = None,
-) -> Decoded | DecodedSound:
-    """Decodes a .vqc file: a picture to `Decoded`, a sound to `DecodedSound`.
+) -> Decoded | DecodedSound | DecodedVideo:
+    """Decodes a .vqc file: a picture to `Decoded`, a sound to `DecodedSound`, a video to `DecodedVideo` (iterate for frames).
 
     source: path, binary file object (a pipe will do) or bytes. region: (x, y, width, height) in pixels of the stored picture;
-    only the tiles it needs are read. start, duration: seconds of a sound; only the spans that they need are read.
+    only the tiles it needs are read. start, duration: seconds of a sound or video; only what they need is read.
     allow_partial: of a damaged file, return what is whole and say in `damage` what is not; lost tiles are grey, lost spans
     fading noise. Raises VqcError and its kinds, RegionOutside (a ValueError) for a region that leaves the picture, ValueError
     for a start behind the sound.
     """
-    with _reader(source, limits, allow_partial) as reader:
+    with open_reader(source, limits, allow_partial) as reader:
         if isinstance(reader.header, AudioHeader):
             from .audio_api import decode_sound
 
             if region is not None:
                 raise ValueError("region is for pictures, and this is a sound")
             return decode_sound(reader, _prepare(device, threads), allow_partial, start, duration)
+        if isinstance(reader.header, VideoHeader):
+            from .video_api import DecodedVideo
+
+            if region is not None:
+                raise ValueError("region is for pictures, and this is a video")
+            options = {"start": start, "duration": duration, "device": device, "threads": threads, "limits": limits}
+            return DecodedVideo.of(source, reader, options | {"allow_partial": allow_partial}, open_video_stream)
         from .image_decoding import TileDecoder
 
         if start or duration is not None:
-            raise ValueError("start and duration are for sound, and this is a picture")
+            raise ValueError("start and duration are for sound and video, and this is a picture")
         window = None if region is None else _window(region, reader.header)
         torch_device = _prepare(device, threads)
         tiles = TileDecoder(reader, window, torch_device, allow_partial)
@@ -263,54 +257,33 @@ def open_sound_stream(
     limits: Limits | None = None,
 ) -> Iterator[SoundStream]:
     """As `decode`, for a sound of any length: its format, and its blocks (C, n) float32 as they are decoded."""
-    with _reader(source, limits, allow_partial) as reader:
+    with open_reader(source, limits, allow_partial) as reader:
         from .audio_api import SoundStream
 
         if not isinstance(reader.header, AudioHeader):
-            raise ValueError("this is a picture, not a sound")
+            raise ValueError("this is not a sound")
         yield SoundStream(reader, _prepare(device, threads), allow_partial, start, duration)
 
 
-def inspect(source: Source, *, limits: Limits | None = None) -> Info | SoundInfo:
-    """Header, metadata and size of a .vqc file, without decoding it. source: path, binary file object or bytes."""
-    with _reader(source, limits, False) as reader:
-        header = reader.header
-        segments = len(reader.index()) if reader.seekable else sum(1 for _ in reader.segments())
-        if isinstance(header, AudioHeader):
-            from .audio_payload import samples_of
+@contextmanager
+def open_video_stream(
+    source: Source | Reader,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    jobs: int = 1,
+    device: str = "auto",
+    threads: int | None = None,
+    allow_partial: bool = False,
+    limits: Limits | None = None,
+) -> Iterator[VideoStream]:
+    """As `decode`, for a video: its format, and its frames and sound as they are decoded, `jobs` groups of frames at a time."""
+    with nullcontext(source) if isinstance(source, Reader) else open_reader(source, limits, allow_partial) as reader:
+        from .video_api import VideoStream
 
-            return SoundInfo(
-                media="audio",
-                model=header.model,
-                weights=header.weights.hex(),
-                version=reader.version,
-                rate=header.rate,
-                channels=header.channels,
-                depth=header.depth,
-                samples=samples_of(reader),
-                quality=header.quality / 10,
-                span=header.span,
-                segments=segments,
-                metadata=dict(reader.metadata),
-                file_size=reader.size,
-            )
-        return Info(
-            media="image",
-            model=header.model,
-            weights=header.weights.hex(),
-            version=reader.version,
-            width=header.width,
-            height=header.height,
-            depth=header.depth,
-            channels=header.channels,
-            alpha=header.alpha,
-            orientation=header.orientation,
-            quality=header.quality / 10,
-            tile=1 << header.tile,
-            segments=segments,
-            metadata=dict(reader.metadata),
-            file_size=reader.size,
-        )
+        if not isinstance(reader.header, VideoHeader):
+            raise ValueError("this is not a video")
+        yield VideoStream(reader, _prepare(device, threads), allow_partial, start, duration, jobs)
 
 
 def verify(source: Source, *, device: str = "auto", threads: int | None = None, limits: Limits | None = None) -> Report:
@@ -318,9 +291,11 @@ def verify(source: Source, *, device: str = "auto", threads: int | None = None, 
 
     Raises VqcError only where the header is unusable; everything else is in the report.
     """
-    with _reader(source, limits, True) as reader:
+    with open_reader(source, limits, True) as reader:
         if isinstance(reader.header, AudioHeader):
             from .audio_decoding import check_spans as check
+        elif isinstance(reader.header, VideoHeader):
+            from .video_api import check_tracks as check
         else:
             from .image_decoding import check_segments as check
         count, lost = check(reader, _prepare(device, threads))
@@ -349,6 +324,56 @@ def _encode_sound(
                 raise ValueError("the length of this sound is not known beforehand: give bitrate instead of target_size")
             bitrate = target_size * 8 * kind.rate / kind.samples / 1000
         write_sound(kind, blocks, file, _prepare(device, threads), quality, bitrate)
+
+
+def _encode_video(
+    source: Source,
+    file: BinaryIO,
+    quality: float,
+    bitrate: float | None,
+    fps: float | Fraction | None,
+    sound_quality: float | None,
+    sound: bool,
+    group: int | None,
+    jobs: int,
+    strip: bool,
+    device: torch.device,
+    limits: Limits | None,
+) -> None:
+    from .video_api import frames_from_arrays, write_video
+    from .video_encoding import GROUP
+    from .video_files import open_video
+
+    if group is not None and not 1 <= group <= 4096:
+        raise ValueError(f"a group of {group} frames: 1 to 4096 are allowed")
+    with nullcontext() if fps is not None else open_video(source, sound) as opened:
+        if opened is None:
+            kind, frames = frames_from_arrays(source, Fraction(fps).limit_denominator(2**20))
+            blocks: Iterator[np.ndarray] = iter(())
+        else:
+            kind, frames, blocks = opened.kind, opened.frames(), opened.blocks()
+            if opened.conversion:
+                warnings.warn(opened.conversion, stacklevel=3)
+        (limits or Limits()).check("side", max(kind.width, kind.height))
+        (limits or Limits()).check("pixels", kind.width * kind.height)
+        if strip:
+            kind = replace(kind, tags={})
+
+        def write(frames: Any, blocks: Any, kind: Any, to: BinaryIO, quality: float) -> None:
+            write_video(kind, frames, blocks, to, device, quality, sound_quality, group or GROUP, jobs)
+
+        if bitrate is not None:
+            ahead = list(itertools.islice(frames, SEARCHED_FRAMES))
+            seconds = len(ahead) / float(kind.rate)
+
+            def size_at(quality: float) -> int:
+                trial = io.BytesIO()
+                write(ahead, iter(()), replace(kind, sound=None), trial, quality)
+                return trial.tell()
+
+            quality = search_quality(size_at, max(1, round(bitrate * 1000 * seconds / 8)), start=40).quality
+            frames = itertools.chain(ahead, frames)
+        write(frames, blocks, kind, file, quality)
 
 
 def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device, effort: int) -> None:
@@ -398,20 +423,6 @@ def _prepare(device: str, threads: int | None) -> torch.device:
         return torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"unknown device '{device}'") from error
-
-
-@contextmanager
-def _reader(source: Source, limits: Limits | None, partial: bool) -> Iterator[Reader]:
-    limits = limits or Limits()
-    if isinstance(source, bytes | bytearray | memoryview):
-        yield Reader(io.BytesIO(source), limits, partial)
-    elif isinstance(source, str | os.PathLike):
-        with open(source, "rb") as file:
-            yield Reader(file, limits, partial)
-    elif hasattr(source, "read"):
-        yield Reader(source, limits, partial)
-    else:
-        raise TypeError(f"cannot read a .vqc file from {type(source).__name__}")
 
 
 def _window(region: tuple[int, int, int, int], header: ImageHeader) -> Any:

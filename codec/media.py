@@ -1,17 +1,29 @@
-"""Which medium a source is of: by its first bytes, without opening it. What is no known sound counts as a picture."""
+"""Which medium a source is of: by its first bytes, and where those can hold sound or video by its streams.
+
+What is neither counts as a picture.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import Any, BinaryIO
 
-IMAGE, AUDIO = "image", "audio"
-# Extensions of sound that folders are searched for.
+IMAGE, AUDIO, VIDEO = "image", "audio", "video"
+MEDIA = {b"\1": IMAGE, b"\2": AUDIO, b"\3": VIDEO}  # by the byte that stands for them in a header
+# Extensions that folders are searched for.
 SOUND_EXTENSIONS = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au"}
-    | {".snd", ".wma", ".mka", ".mp4", ".mov", ".mkv", ".webm"}
+    | {".snd", ".wma", ".mka"}
+)
+VIDEO_EXTENSIONS = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".y4m", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv"}
+    | {".3gp", ".ivf", ".264", ".h264", ".265", ".hevc"}
 )
 _SIGNATURES = (b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"riff", b"\x1aE\xdf\xa3", b"0&\xb2u\x8ef\xcf\x11", b"wvpk")
+# What holds video and nothing else, and what holds video, sound or both.
+_VIDEO_SIGNATURES = (b"YUV4MPEG2", b"DKIF", b"FLV\x01", b"\0\0\x01\xba", b"\0\0\x01\xb3")
+_CONTAINER_SIGNATURES = (b"\x1aE\xdf\xa3", b"0&\xb2u\x8ef\xcf\x11", b"OggS")
+_SOUND_BRANDS = (b"M4A ", b"M4B ")
 _PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"jp2 ", b"jpx ")
 PREFIX = 12
 
@@ -27,9 +39,30 @@ def is_sound(prefix: bytes) -> bool:
     return frame_sync or prefix.startswith(_SIGNATURES)
 
 
+def may_be_video(prefix: bytes) -> bool:
+    """Whether a file that begins so (12 bytes) can hold moving pictures."""
+    if prefix[:4] == b"RIFF":
+        return prefix[8:12] == b"AVI "
+    if prefix[4:8] == b"ftyp":
+        return prefix[8:12] not in _PICTURE_BRANDS
+    return prefix.startswith(_VIDEO_SIGNATURES + _CONTAINER_SIGNATURES)
+
+
 def medium_of(source: Any) -> tuple[str, Any]:
-    """IMAGE or AUDIO, and the source to go on with: paths and bytes themselves, a pipe with what was read of it put back."""
+    """IMAGE, AUDIO or VIDEO, and the source to go on with: itself, or a pipe with what was read of it put back.
+
+    A pipe cannot be looked into: where both are possible it counts as video, but for Ogg and for MP4 of a brand for sound.
+    """
     prefix, source = peek(source, PREFIX)
+    named = isinstance(source, str | os.PathLike) and os.path.splitext(source)[1].lower() in VIDEO_EXTENSIONS
+    if named or may_be_video(prefix):
+        if isinstance(source, Pipe):
+            sound = prefix.startswith(b"OggS") or prefix[8:12] in _SOUND_BRANDS
+            return (AUDIO if sound else VIDEO), source
+        from .video_files import has_video  # not above: it brings FFmpeg with it
+
+        if has_video(source):
+            return VIDEO, source
     return (AUDIO if is_sound(prefix) else IMAGE), source
 
 

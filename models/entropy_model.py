@@ -1,11 +1,11 @@
-"""The entropy model as it codes: exact hyper-decoder, six context passes, quantiser; one for pictures and sound.
+"""The entropy model as it codes: exact hyper-decoder, six context passes, quantiser; one for all media.
 
 `EntropyModel.steps` is one generator for both directions: it yields what the coder needs for the next symbols and is sent
 the symbols, read from a file or just quantised, so encoder and decoder cannot disagree. All its arithmetic is on integers
 (see exact.py); floating point enters only before quantisation and after dequantisation.
 
 Shapes: a grid of h x w positions (pictures: rows by columns; sound: channels by frames) with L latents each; tokens
-(1, h, w, C). All widths follow from the weights.
+(1, h, w, C). All widths follow from the weights. A model with a temporal context is also told the tokens of the frame before.
 """
 
 from __future__ import annotations
@@ -64,11 +64,14 @@ class EntropyModel:
         self.hyper_layers = [self._layer(tensors, f"hyper.{i}") for i in range(5)]
         passes = sum(key.startswith("context.") and key.endswith(".3.shift") for key in tensors)
         self.contexts = [[self._layer(tensors, f"context.{k}.{i}") for i in range(4)] for k in range(passes)]
+        temporal = [self._layer(tensors, f"temporal.{i}") for i in range(2)] if "temporal.0.shift" in tensors else []
+        self.temporal_layers = temporal
         self.widths = Widths(
             groups=tuple(len(tensors[f"context.{k}.3.shift"]) // 2 for k in range(0, passes, 2)),
             hyper_latents=tensors["hyper.0.weight"].shape[1] - 1,
             hyper_features=tensors["hyper.4.weight"].shape[0],
             context=tensors["context.0.0.weight"].shape[0],
+            temporal=len(tensors["temporal.0.shift"]) if temporal else 0,
         )
 
     def _layer(self, tensors: dict[str, Tensor], name: str) -> ExactLinear | ExactDepthwise:
@@ -97,33 +100,48 @@ class EntropyModel:
             plane=int((between(self.log2_base) + 8) >> 4),
         )
 
-    def _features(self, hyper: np.ndarray, plane: int, h: int, w: int) -> Tensor:
-        """Hyper-latents (hh, hw, Z) integers to context features (1, h, w, F + 1), the step plane last."""
+    def _features(self, hyper: np.ndarray, plane: int, h: int, w: int, previous: Tensor | None) -> Tensor:
+        """Hyper-latents (hh, hw, Z) integers to context features (1, h, w, F + T + 1): hyper, temporal, step plane."""
         count = self.widths.hyper_latents
         tokens = torch.full((1, *hyper.shape[:2], count + 1), plane, dtype=self.dtype, device=self.device)
         tokens[..., :count] = torch.from_numpy(hyper).to(self.device, self.dtype) * 64
         expand0, spatial0, expand1, spatial1, mix = self.hyper_layers
         for expand, spatial in ((expand0, spatial0), (expand1, spatial1)):
             tokens = spatial(_shuffle(expand(tokens)))
-        features = torch.full((1, h, w, self.widths.hyper_features + 1), plane, dtype=self.dtype, device=self.device)
-        features[..., :-1] = mix(tokens[:, :h, :w])
+        features = torch.full(
+            (1, h, w, self.widths.hyper_features + self.widths.temporal + 1), plane, dtype=self.dtype, device=self.device
+        )
+        features[..., : self.widths.hyper_features] = mix(tokens[:, :h, :w])
+        if self.temporal_layers:
+            if previous is None:
+                previous = torch.zeros((1, h, w, self.widths.latents), dtype=self.dtype, device=self.device)
+            reduce, spread = self.temporal_layers
+            features[..., self.widths.hyper_features : -1] = spread(reduce(previous.to(self.device, self.dtype)))
         return features
 
+    def tokens(self, latents: np.ndarray, h: int, w: int, quality: int) -> Tensor:
+        """Latents (h * w, L) in 1/64 steps as the context networks see them, (1, h, w, L): what the next frame is given."""
+        fixed = torch.from_numpy(self.step_sizes(quality).fixed).double()
+        return _in_units(torch.from_numpy(latents), fixed).view(1, h, w, -1).to(self.device, self.dtype)
+
     @torch.inference_mode()
-    def steps(self, h: int, w: int, quality: int) -> Generator[Step, np.ndarray, np.ndarray]:
+    def steps(
+        self, h: int, w: int, quality: int, previous: Tensor | None = None
+    ) -> Generator[Step, np.ndarray, np.ndarray]:
         """Yields a `Step`, is sent its symbols (int32, same shape), for all symbols of a grid of h x w positions.
 
+        previous: `tokens` of the frame before, for a model with a temporal context; zeros where None.
         Returns the quantised latents (h * w, L) float64 in 1/64 of a quantiser step.
         """
         if self.dtype is torch.float32 and not float32_is_exact():  # the mode was changed since the model was loaded
-            return (yield from EntropyModel(self._tensors, self.device, torch.float64).steps(h, w, quality))
+            return (yield from EntropyModel(self._tensors, self.device, torch.float64).steps(h, w, quality, previous))
         sizes = self.step_sizes(quality)
         hh, hw = -(-h // 4), -(-w // 4)
         count, total = self.widths.hyper_latents, self.widths.latents
         ids = np.broadcast_to(np.arange(SCALE_TABLES, SCALE_TABLES + count, dtype=np.uint8), (hh * hw, count))
         hyper = yield Step(ids, None, None, None)
         hyper = np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(hh, hw, count)
-        features = self._features(hyper, sizes.plane, h, w)
+        features = self._features(hyper, sizes.plane, h, w, previous)
 
         known = torch.zeros((1, h, w, total), dtype=self.dtype, device=self.device)
         tokens = known.view(h * w, total)
@@ -151,10 +169,14 @@ class EntropyModel:
                 symbols = yield Step(table_ids, mean.cpu().numpy(), positions[p], part)
                 value = torch.from_numpy(symbols).to(self.device).double() * 64 + mean
                 latents[positions[p], part] = value.cpu().numpy()
-                # 2^-6 steps * 2^-16 units of latents per step, to 1/64 units
-                tokens[index[p], part] = (value * fixed * 2.0**-16 + 0.5).floor_().clamp_(-LIMIT, LIMIT).to(self.dtype)
+                tokens[index[p], part] = _in_units(value, fixed).to(self.dtype)
             first += group
         return latents
+
+
+def _in_units(value: Tensor, fixed: Tensor) -> Tensor:
+    """Integers in 2^-6 steps, times 2^-16 units of latents per step, to 1/64 units within an activation's limits."""
+    return (value * fixed * 2.0**-16 + 0.5).floor_().clamp_(-LIMIT, LIMIT)
 
 
 def _shuffle(tokens: Tensor) -> Tensor:

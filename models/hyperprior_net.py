@@ -1,8 +1,9 @@
-"""The entropy model that image and audio models share, as it is trained: hyperprior and six-pass context in floating point.
+"""The entropy model that all models share, as it is trained: hyperprior and six-pass context in floating point.
 
 `models/entropy_model.py` is what encodes and decodes: it replaces the networks of this file (`HyperDecoder` and `Context`)
 by exact integer ones. Their activations are therefore kept here to what 11-bit integers can carry: clipped to
-`ACTIVATION_LIMIT` in steps of 1/64. A picture is a grid of latents, and so is sound: channels by frames.
+`ACTIVATION_LIMIT` in steps of 1/64. A picture is a grid of latents, and so is sound: channels by frames. A frame of video
+has the latents of the frame before it as further context.
 
 Mean-and-scale hyperprior: Minnen et al. 2018 (arXiv:1809.02736) section 3. Checkerboard: He et al. 2021 (arXiv:2103.15306).
 Uneven channel groups: ELIC, He et al. 2022 (arXiv:2203.10886) section 3.2.
@@ -30,12 +31,16 @@ Rule = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]  # see Hyperprio
 
 @dataclass(frozen=True)
 class Widths:
-    """Channels of an entropy model. groups: latents, in the order of coding; each group is coded in two checkerboard passes."""
+    """Channels of an entropy model. groups: latents, in the order of coding; each group is coded in two checkerboard passes.
+
+    temporal: features made of the latents of the frame before; 0 where there is none.
+    """
 
     groups: tuple[int, ...]
     hyper_latents: int
     hyper_features: int
     context: int
+    temporal: int = 0
 
     @property
     def latents(self) -> int:
@@ -133,14 +138,31 @@ class HyperDecoder(nn.Module):
         return self.layers(torch.cat([hyper, plane.to(hyper.dtype)], dim=1))
 
 
+class TemporalContext(nn.Module):
+    """Latents (B, L, H, W) of the frame before, as decoded, to features (B, T, H, W)."""
+
+    def __init__(self, widths: Widths) -> None:
+        super().__init__()
+        c = widths.temporal
+        self.layers = nn.Sequential(
+            nn.Conv2d(widths.latents, c, 1),
+            FakeQuant(),
+            nn.Conv2d(c, c, 3, padding=1, groups=c),
+            FakeQuant(signed=True),
+        )
+
+    def forward(self, previous: Tensor) -> Tensor:
+        return self.layers(previous.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT))
+
+
 class Context(nn.Module):
-    """One coding pass: hyper features, log2 step and the latents decoded so far to mean and log2 scale, in units of latents."""
+    """One coding pass: features, log2 step and the latents decoded so far to mean and log2 scale, in units of latents."""
 
     def __init__(self, widths: Widths, decoded_channels: int, group: int) -> None:
         super().__init__()
         n = widths.context
         self.layers = nn.Sequential(
-            nn.Conv2d(widths.hyper_features + 1 + decoded_channels, n, 1),
+            nn.Conv2d(widths.hyper_features + widths.temporal + 1 + decoded_channels, n, 1),
             FakeQuant(),
             nn.Conv2d(n, n, 3, padding=1, groups=n),
             FakeQuant(signed=True),
@@ -203,6 +225,8 @@ class HyperpriorNet(nn.Module):
         self.hyper_encoder = HyperEncoder(widths)
         self.hyper_prior = LogisticMixture(widths.hyper_latents)
         self.hyper_decoder = HyperDecoder(widths)
+        if widths.temporal:
+            self.temporal = TemporalContext(widths)
         self.contexts = nn.ModuleList()
         first = 0
         for group in widths.groups:
@@ -224,9 +248,12 @@ class HyperpriorNet(nn.Module):
         """Quantised latents (B, L, H, W) as the synthesis takes them."""
         return quantised * torch.exp(interpolate_rows(self.log_restore, row))[:, :, None, None]
 
-    def entropy(self, latents: Tensor, row: Tensor, training_noise: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def entropy(
+        self, latents: Tensor, row: Tensor, training_noise: bool, previous: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (B, L, H, W) to (quantised latents, bits of latents, bits of hyper-latents).
 
+        previous: quantised latents of the frame before, where the model has a temporal context.
         Bits are per sample (B,). With `training_noise` the bits are those of noisy values (Balle 2018), without it of the
         rounded ones; the quantised latents are rounded in both cases.
         """
@@ -234,7 +261,7 @@ class HyperpriorNet(nn.Module):
         hyper = self.hyper_encoder(latents)
         noisy_hyper = hyper + torch.rand_like(hyper) - 0.5 if training_noise else torch.round(hyper)
         hyper_bits = self.hyper_prior.bits(noisy_hyper).sum((1, 2, 3))
-        features = self.features(ste_round(hyper), row, *latents.shape[-2:])
+        features = self.features(ste_round(hyper), row, *latents.shape[-2:], previous)
         scaled = latents.float() / step
         noise = torch.rand_like(scaled) - 0.5 if training_noise else None
 
@@ -246,12 +273,18 @@ class HyperpriorNet(nn.Module):
         quantised, bits = self.passes(scaled, step, features, rule)
         return quantised, bits, hyper_bits
 
-    def features(self, hyper: Tensor, row: Tensor, h: int, w: int) -> Tensor:
-        """Rounded hyper-latents (B, Z, H/4, W/4) to what every context pass sees: (B, F + 1, h, w), the step plane last."""
+    def features(self, hyper: Tensor, row: Tensor, h: int, w: int, previous: Tensor | None = None) -> Tensor:
+        """What every context pass sees, (B, C, h, w): hyper-decoder, temporal context of `previous` if there is one, log2 step.
+
+        hyper: rounded hyper-latents (B, Z, ceil(h / 4), ceil(w / 4)); previous: as `entropy` takes it.
+        """
         log2_step = torch.log2(self.base_step(row))
         features = self.hyper_decoder(hyper, log2_step)[:, :, :h, :w]
         plane = log2_step[:, None, None, None].expand(-1, 1, h, w)
-        return torch.cat([features, plane.to(features.dtype)], dim=1)
+        parts = [features, plane.to(features.dtype)]
+        if previous is not None:
+            parts.insert(1, self.temporal(previous.to(features.dtype)).to(features.dtype))
+        return torch.cat(parts, dim=1)
 
     def passes(self, scaled: Tensor, step: Tensor, features: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
         """The context passes over latents in steps (B, L, h, w): (quantised latents in their own unit, their bits (B,)).

@@ -35,6 +35,9 @@ def restore(net: HyperpriorNet, encoder: dict[str, Tensor], decoder: dict[str, T
 
     for i, prefix in enumerate(convolutions("hyper_decoder.layers.")):
         put(prefix, f"hyper.{i}")
+    if net.widths.temporal:
+        for i, prefix in enumerate(convolutions("temporal.layers.")):
+            put(prefix, f"temporal.{i}")
     for k in range(len(net.contexts)):
         group = net.widths.groups[k // 2]
         means_then_scales = torch.cat([torch.full((group,), OUTPUT_BITS), torch.zeros(group)])

@@ -18,11 +18,13 @@ from .audio_hyperprior import AudioDecoder, AudioEncoder
 from .entropy_model import LatentDecoder, LatentEncoder
 from .image_hyperprior import ImageDecoder, ImageEncoder
 from .image_refinement import ImageRefiner
+from .video_hyperprior import VideoDecoder, VideoEncoder
 
 FOLDER = Path(__file__).parent / "weights"
 # The models that encode when none is asked for.
 IMAGE_MODEL = "img1"
 AUDIO_MODEL = "aud1"
+VIDEO_MODEL = "vid1"
 _lock = threading.Lock()
 
 
@@ -95,3 +97,15 @@ def audio_encoder(model: str, device: torch.device) -> AudioEncoder:
     """The encoder half of `model` on `device`, loaded on first use."""
     with _lock:
         return _encoder(AudioEncoder, model, device)
+
+
+def video_decoder(model: str, device: torch.device) -> VideoDecoder:
+    """The decoder half of `model` on `device`, loaded on first use."""
+    with _lock:
+        return _decoder(VideoDecoder, model, device)
+
+
+def video_encoder(model: str, device: torch.device) -> VideoEncoder:
+    """The encoder half of `model` on `device`, loaded on first use."""
+    with _lock:
+        return _encoder(VideoEncoder, model, device)

@@ -18,21 +18,27 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from vqc.latent_coding import in_steps, run_steps
 from vqc.models.audio_hyperprior import AudioEncoder
 from vqc.models.audio_net import AudioNet
 from vqc.models.audio_transform import HOP
-from vqc.models.entropy_model import HYPER_LIMIT, OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel, LatentEncoder
+from vqc.models.entropy_model import OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel, LatentEncoder, Step
 from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
-from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet, LogisticMixture, dead_zone
+from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet, dead_zone
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
+from vqc.models.motion_coding import TABLES as MOTION_TABLES
+from vqc.models.motion_coding import MotionStep, to_differences
 from vqc.models.transform import QUALITY_ROWS
+from vqc.models.video_hyperprior import Past, VideoDecoder, VideoEncoder, intra_reference
+from vqc.models.video_net import VideoNet
 from vqc.models.weights import FOLDER
+from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables
+from vqc.tools.train.clips import list_clips, load_clips, random_batch
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
-
-TOTAL = 2**20  # counts of a table add up to about this
 
 
 def export_entropy(net: HyperpriorNet) -> dict[str, Tensor]:
@@ -48,6 +54,9 @@ def export_entropy(net: HyperpriorNet) -> dict[str, Tensor]:
     convolutions = [layer for layer in net.hyper_decoder.layers if isinstance(layer, nn.Conv2d)]
     for i, layer in enumerate(convolutions):
         add(f"hyper.{i}", layer)
+    if net.widths.temporal:
+        for i, layer in enumerate(layer for layer in net.temporal.layers if isinstance(layer, nn.Conv2d)):
+            add(f"temporal.{i}", layer)
     for k, context in enumerate(net.contexts):
         group = net.widths.groups[k // 2]
         layers = [layer for layer in context.layers if isinstance(layer, nn.Conv2d)]
@@ -63,20 +72,6 @@ def export_entropy(net: HyperpriorNet) -> dict[str, Tensor]:
     tensors["log2_steps"] = torch.round(log2_steps * LOG2_UNIT).to(torch.int32)
     tensors["exp2"] = torch.from_numpy(make_exp2_table().astype(np.int64)).to(torch.int64)
     return tensors
-
-
-def initial_tables(prior: LogisticMixture) -> list[tuple[int, np.ndarray]]:
-    """(lowest symbol, probabilities) of every table before counting: Gaussians by scale, logistic mixtures per channel."""
-    tables: list[tuple[int, np.ndarray]] = [(0, np.ones(1))]  # table 0: certain
-    for i in range(1, SCALE_TABLES):
-        scale = SCALE_MIN * 2 ** (i / 6)
-        reach = math.ceil(6 * scale) + 6  # the real tails are heavier than a Gaussian's
-        edges = torch.arange(-reach, reach + 2).double() - 0.5
-        tables.append((-reach, torch.special.ndtr(edges / scale).diff().numpy()))
-    x = torch.arange(-HYPER_LIMIT, HYPER_LIMIT + 2).float() - 0.5
-    cdf = prior.cdf(x.view(1, 1, 1, -1).expand(1, len(prior.mean), 1, -1))[0, :, 0].double()
-    tables += [(-HYPER_LIMIT, row) for row in cdf.diff(dim=1).detach().numpy()]
-    return tables
 
 
 def image_latents(encoder: ImageEncoder, folder: Path, crops: int) -> Iterator[tuple[Tensor, int]]:
@@ -97,62 +92,65 @@ def audio_latents(encoder: AudioEncoder, folder: Path, crops: int) -> Iterator[t
         yield encoder.analyse(waves[0].numpy(), quality), quality
 
 
-def count_symbols(encoder: LatentEncoder, model: EntropyModel, grids: Iterable[tuple[Tensor, int]],
-                  tables: list[tuple[int, np.ndarray]]) -> list[np.ndarray]:
-    """Histogram of the symbols of each table over all grids of latents; symbols outside a table count last."""
-    counts = [np.zeros(len(p) + 1) for _, p in tables]
+def count_grids(encoder: LatentEncoder, model: EntropyModel, grids: Iterable[tuple[Tensor, int]], counts: SymbolCounts) -> None:
+    """Counts the symbols of grids of latents, each with its quality."""
     for latents, quality in grids:
         h, w = latents.shape[2:]
         step_size = model.step_sizes(quality).fixed.astype(np.float32) / 65536
         scaled = latents[0].permute(1, 2, 0).reshape(h * w, -1).cpu().numpy() / step_size
-        steps = model.steps(h, w, quality)
-        step = next(steps)
-        while True:
+
+        def code(step: Step, latents: Tensor = latents, scaled: np.ndarray = scaled) -> np.ndarray:
             symbols = encoder.hyper(latents) if step.means is None else encoder.quantise(scaled, step)
-            order = np.argsort(step.table_ids, axis=None, kind="stable")
-            ids, sorted_symbols = step.table_ids.reshape(-1)[order], symbols.reshape(-1)[order]
-            present, starts = np.unique(ids, return_index=True)
-            for t, part in zip(present, np.split(sorted_symbols, starts[1:])):
-                low, p = tables[t]
-                inside = (part >= low) & (part < low + len(p))
-                counts[t] += np.bincount(np.where(inside, part - low, len(p)), minlength=len(p) + 1)
-            try:
-                step = steps.send(symbols)
-            except StopIteration:
-                break
-    return counts
+            counts.add(symbols, step.table_ids)
+            return symbols
+
+        run_steps(model.steps(h, w, quality), code)
 
 
-def fit_tables(
-    tables: list[tuple[int, np.ndarray]], counts: list[np.ndarray], prior_weight: float = 300.0
-) -> dict[str, Tensor]:
-    """Probabilities from counts plus `prior_weight` symbols of the initial shape, as integer tables with an escape last."""
-    low, size, flat = [], [], []
-    for i, ((first, p), n) in enumerate(zip(tables, counts)):
-        if len(p) == 1:
-            low.append(first), size.append(1), flat.append(np.ones(1))
-            continue
-        body = n[:-1]
-        if i < SCALE_TABLES:
-            body = (body + body[::-1]) / 2  # residuals have no preferred sign
-        body = body + prior_weight * p
-        escape = n[-1] + 0.02
-        share = np.append(body, escape) / (body.sum() + escape)
-        low.append(first), size.append(len(share)), flat.append(np.maximum(np.round(share * TOTAL), 1))
-    return {
-        "tables.low": torch.tensor(low, dtype=torch.int32),
-        "tables.size": torch.tensor(size, dtype=torch.int32),
-        "tables.counts": torch.from_numpy(np.concatenate(flat).astype(np.int32)),
-    }
+def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argparse.Namespace, counts: SymbolCounts) -> None:
+    """Counts the symbols of predicted frames in random crops of clips, vectors included."""
+    rng = random.Random(5)
+    clips = load_clips(list_clips(arguments.data), arguments.checkpoint.parent.parent / "clips")
+    for _ in tqdm(range(arguments.crops), desc="tables", disable=None):
+        quality = rng.randrange(QUALITY_MAX + 1)
+        frames = rng.choice([3, 5, 7])
+        batch = random_batch(clips, [quality / 100], frames, 240, rng)
+        y, uv = batch.y[0].float() / 255, batch.uv[0].float() / 255
+        reference = intra_reference(batch.y0.float() / 255, batch.uv0.float() / 255)
+        past = Past()
+        for t in range(1, frames):
+            vectors = batch.vectors[0, t].numpy()
+            prediction = decoder.predict(reference, vectors, quality)
+            latents = encoder.analyse(y[t : t + 1], uv[t : t + 1], prediction, quality)
+            hyper, scaled, differences = encoder.hyper(latents), in_steps(decoder, latents, quality), to_differences(vectors)
+
+            def code(step: MotionStep | Step, hyper=hyper, scaled=scaled, differences=differences) -> np.ndarray:
+                if isinstance(step, MotionStep):
+                    symbols = step.symbols(differences)
+                    table_ids = step.table_ids.astype(np.uint16) + decoder.first_motion_table
+                else:
+                    symbols, table_ids = hyper if step.means is None else encoder.quantise(scaled, step), step.table_ids
+                counts.add(symbols, table_ids)
+                return symbols
+
+            coded, past = run_steps(decoder.steps(*latents.shape[2:], quality, past), code)
+            reference = decoder.synthesise(coded.latents, prediction, quality)
 
 
-def export_halves(net: ImageNet) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def network_of(state: dict[str, Tensor]) -> HyperpriorNet:
+    """An untrained network of the kind whose state dictionary this is."""
+    if "condition.features.weight" in state:
+        return VideoNet()
+    return AudioNet() if "synthesis.predict.weight" in state else ImageNet()
+
+
+def export_halves(net: HyperpriorNet) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Tensors of the encoder and of the decoder file, the latter still without probability tables."""
     half = {k: v.half().contiguous() for k, v in net.state_dict().items()}
     # The prior of the hyper-latents is there only for training on; coding uses its table.
     encoder = {k: v for k, v in half.items() if k.startswith(("analysis.", "hyper_encoder.", "hyper_prior."))}
     encoder["dead_zone"] = dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
-    decoder = {k: v for k, v in half.items() if k.startswith("synthesis.")}
+    decoder = {k: v for k, v in half.items() if k.startswith(("synthesis.", "condition."))}
     decoder["log_restore"] = half["log_restore"]
     return encoder, decoder | export_entropy(net)
 
@@ -167,22 +165,25 @@ def main() -> None:
     arguments = parser.parse_args()
 
     saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
-    sound = "synthesis.predict.weight" in saved["average"]
-    net = AudioNet() if sound else ImageNet()
+    net = network_of(saved["average"])
     net.load_state_dict(saved["average"])
     net.eval().requires_grad_(False)
 
     encoder, decoder = export_halves(net)
-    tables = initial_tables(net.hyper_prior)
     device = torch.device("cpu")
-    if sound:
-        half = AudioEncoder(encoder, device)
-        grids = audio_latents(half, arguments.data, arguments.crops)
+    tables = initial_tables(net.hyper_prior)
+    if isinstance(net, VideoNet):
+        tables += initial_motion_tables(MOTION_TABLES)
+        counts = SymbolCounts(tables)
+        model = VideoDecoder(decoder | fit_tables(tables, counts.counts), device)
+        count_clips(VideoEncoder(encoder, device), model, arguments, counts)
     else:
-        half = ImageEncoder(encoder, device)
-        grids = image_latents(half, arguments.data, arguments.crops)
-    counts = count_symbols(half, EntropyModel(decoder, device), grids, tables)
-    decoder |= fit_tables(tables, counts)
+        counts = SymbolCounts(tables)
+        sound = isinstance(net, AudioNet)
+        half, latents = (AudioEncoder, audio_latents) if sound else (ImageEncoder, image_latents)
+        half = half(encoder, device)
+        count_grids(half, EntropyModel(decoder, device), latents(half, arguments.data, arguments.crops), counts)
+    decoder |= fit_tables(tables, counts.counts)
 
     arguments.folder.mkdir(parents=True, exist_ok=True)
     path = arguments.folder / f"{arguments.name}-decoder.safetensors"

@@ -1,4 +1,4 @@
-"""`vqc decode`: .vqc files to pictures and sounds."""
+"""`vqc decode`: .vqc files to pictures, sounds and videos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from vqc.batch import STREAM, Job, Outcome
-from vqc.bitstream.header import AUDIO as AUDIO_MEDIUM
 from vqc.bitstream.header import PREFIX_SIZE
 from vqc.commands.damage import damage_lines, damage_record
 from vqc.commands.encode import is_vqc
@@ -29,7 +28,7 @@ from vqc.commands.options import (
 from vqc.commands.report import report, shown
 from vqc.commands.targets import jobs_for, open_target, run_files, source_of
 from vqc.failures import CORRUPT
-from vqc.media import AUDIO, IMAGE, peek
+from vqc.media import AUDIO, IMAGE, MEDIA, VIDEO, peek
 from vqc.places import size_of
 
 # Format names as --format takes them, with their extensions; output names are made with the first.
@@ -47,6 +46,7 @@ FORMATS = {
 DEFAULT_FORMAT = "png"
 SOUND_FORMATS = {"wav": ".wav", "flac": ".flac", "aiff": ".aiff", "w64": ".w64"}
 SOUND_DEFAULT = ".wav"
+VIDEO_FORMATS = {"mkv": ".mkv", "y4m": ".y4m", "mp4": ".mp4", "mov": ".mov", "avi": ".avi"}
 UNNAMED = ".?"  # extension of an output whose medium only its input tells
 _FORMAT_OF = {extension: name for name, extensions in FORMATS.items() for extension in extensions}
 
@@ -54,9 +54,9 @@ format_options = combine(
     click.option(
         "--format",
         "format_name",
-        type=click.Choice([*FORMATS, *SOUND_FORMATS], case_sensitive=False),
-        help="Format of the picture or sound written; jpeg, avif and jp2 lose a little.  "
-        "[default: by the extension of OUT; png or wav for -]",
+        type=click.Choice([*FORMATS, *SOUND_FORMATS, *VIDEO_FORMATS], case_sensitive=False),
+        help="Format of what is written; jpeg, avif, jp2, mp4 and mov lose a little.  "
+        "[default: by the extension of OUT; png, wav or y4m for -]",
     ),
     click.option(
         "--eight-bit",
@@ -79,6 +79,8 @@ class DecodeFile:
     workers: int = 1
     start: float = 0.0
     duration: float | None = None
+    frames: int | None = None
+    jobs: int = 1
 
     def __call__(self, job: Job) -> Outcome:
         from vqc import api
@@ -86,10 +88,16 @@ class DecodeFile:
 
         source = source_of(job)
         medium, source = vqc_medium(source)
+        if medium != VIDEO and self.frames is not None:
+            raise ValueError(f"--frames is for video, and this is {_A[medium]}")
+        if medium != IMAGE and self.region is not None:
+            raise ValueError(f"--region is for pictures, and this is {_A[medium]}")
         if medium == AUDIO:
             return self._sound(job, source)
+        if medium == VIDEO:
+            return self._video(job, source)
         if self.start or self.duration is not None:
-            raise ValueError("--start and --duration are for sound, and this is a picture")
+            raise ValueError("--start and --duration are for sound and video, and this is a picture")
         job = replace(job, target=named_for(job.target, IMAGE, self.format))
         start = perf_counter()
         with open_target(job, self.force) as file:
@@ -118,8 +126,6 @@ class DecodeFile:
         from vqc import api
         from vqc.sound_files import SoundWriter
 
-        if self.region is not None:
-            raise ValueError("--region is for pictures, and this is a sound")
         job = replace(job, target=named_for(job.target, AUDIO, self.format))
         extension = f".{self.format}" if self.format else os.path.splitext(job.target or "")[1].lower()
         if job.target == STREAM and not self.format:
@@ -153,6 +159,59 @@ class DecodeFile:
         return Outcome(job, record, summary, problems, CORRUPT if problems else 0)
 
 
+    def _video(self, job: Job, source: Any) -> Outcome:
+        """Frame by frame, the sound in step with them."""
+        from vqc import api
+        from vqc.video import Frame
+        from vqc.video_writers import open_writer
+
+        job = replace(job, target=named_for(job.target, VIDEO, self.format))
+        extension = f".{self.format}" if self.format else os.path.splitext(job.target or "")[1].lower()
+        if job.target == STREAM and not self.format:
+            extension = VIDEO_FORMATS["y4m"]
+        options = {"start": self.start, "duration": self.duration, "allow_partial": self.allow_partial, "jobs": self.jobs}
+        start, count, begin = perf_counter(), 0, 0
+        with (
+            api.open_video_stream(source, **options, **self.engine.arguments(self.workers)) as stream,
+            open_target(job, self.force) as file,
+        ):
+            writer = open_writer(file, stream.kind, extension)
+            for item in stream.together():
+                if isinstance(item, Frame):
+                    if count == self.frames:
+                        break
+                    begin = item.tick if self.start and not count else begin
+                    writer.frame(replace(item, tick=item.tick - begin))
+                    count += 1
+                else:
+                    writer.sound(item)
+            writer.close()
+            damage = stream.damage
+        seconds = perf_counter() - start
+        record: dict[str, Any] = {
+            "input": job.source,
+            "output": job.target,
+            "width": stream.kind.width,
+            "height": stream.kind.height,
+            "frames": count,
+            "seconds": round(seconds, 4),
+            "damage": [damage_record(one) for one in damage],
+        }
+        if job.target != STREAM:
+            record["bytes"] = size_of(job.target)
+        summary = (
+            f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {count} frames of "
+            f"{stream.kind.width}x{stream.kind.height}, {seconds:.2f} s, {count / seconds:.1f} frames/s"
+        )
+        problems = damage_lines(damage)
+        if extension == ".y4m" and stream.kind.sound is not None:
+            problems = ("warning: y4m has no place for the sound", *problems)
+        return Outcome(job, record, summary, problems, CORRUPT if damage else 0)
+
+
+_A = {IMAGE: "a picture", AUDIO: "a sound", VIDEO: "a video"}
+
+
 @click.command(
     epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 corrupt or truncated, 4 unsupported version or model, 5 limit exceeded, "
     "130 interrupted. Several files: the highest."
@@ -170,14 +229,15 @@ class DecodeFile:
     type=FiniteFloat(0),
     default=0.0,
     metavar="SECONDS",
-    help="Of a sound: begin here; reads only the spans it needs.  [default: 0]",
+    help="Of a sound or video: begin here; reads only what it needs.  [default: 0]",
 )
 @click.option(
     "--duration",
     type=FiniteFloat(0, min_open=True),
     metavar="SECONDS",
-    help="Of a sound: decode so much.  [default: to the end]",
+    help="Of a sound or video: decode so much.  [default: to the end]",
 )
+@click.option("--frames", type=click.IntRange(1), metavar="N", help="Of a video: decode N frames.  [default: to the end]")
 @click.option(
     "--allow-partial",
     is_flag=True,
@@ -194,6 +254,7 @@ def decode(
     region: tuple[int, int, int, int] | None,
     start: float,
     duration: float | None,
+    frames: int | None,
     allow_partial: bool,
     output_dir: str | None,
     jobs: int,
@@ -202,45 +263,54 @@ def decode(
     engine: Engine,
     messages: Messages,
 ) -> None:
-    """Decode the .vqc file IN to the picture or sound OUT.
+    """Decode the .vqc file IN to the picture, sound or video OUT.
 
-    IN can be - for standard input. Without OUT, photo.vqc becomes photo.png beside it, and a sound talk.vqc talk.wav. The
-    extension of OUT chooses the format; OUT can be - for standard output. Several inputs, and folders with all the .vqc files
-    below them, need -o DIR. Inputs are never changed.
+    IN can be - for standard input. Without OUT, photo.vqc becomes photo.png beside it, a sound talk.vqc talk.wav, and a video
+    clip.vqc clip.mkv (FFV1, lossless). The extension of OUT chooses the format; OUT can be - for standard output. Several
+    inputs, and folders with all the .vqc files below them, need -o DIR. With one video, -j N works on N groups of frames at a
+    time. Inputs are never changed.
     """
-    extension = FORMATS[format_name][0] if format_name in FORMATS else SOUND_FORMATS.get(format_name or "", UNNAMED)
+    named = SOUND_FORMATS | VIDEO_FORMATS
+    extension = FORMATS[format_name][0] if format_name in FORMATS else named.get(format_name or "", UNNAMED)
     todo = jobs_for(inputs, output_dir, extension=extension, wanted=is_vqc, is_output=is_writable, as_json=messages.as_json)
     if output_dir is None and not todo[0].target.endswith(UNNAMED):
         check_format(todo[0].target, format_name)
     workers = min(jobs, len(todo))
-    work = DecodeFile(format_name, eight_bit, region, allow_partial, force, engine, workers, start, duration)
+    choices = {"start": start, "duration": duration, "frames": frames, "jobs": jobs if len(todo) == 1 else 1}
+    work = DecodeFile(format_name, eight_bit, region, allow_partial, force, engine, workers, **choices)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 
 def is_writable(name: str) -> bool:
-    """Whether the extension of the name is that of a format in which pictures or sounds are written."""
-    extension = os.path.splitext(name)[1].lower()
-    return extension in _FORMAT_OF or extension in SOUND_FORMATS.values()
+    """Whether the extension of the name is that of a format in which something is written."""
+    return os.path.splitext(name)[1].lower() in [e for extensions in _EXTENSIONS.values() for e in extensions]
 
 
 def vqc_medium(source: Any) -> tuple[str, Any]:
     """Medium of a .vqc source (a picture where it is none), and the source with what was read of it put back."""
     prefix, source = peek(source, PREFIX_SIZE + 1)
-    return (AUDIO if prefix[PREFIX_SIZE:] == bytes([AUDIO_MEDIUM]) else IMAGE), source
+    return MEDIA.get(prefix[PREFIX_SIZE:], IMAGE), source
 
 
 def named_for(target: str | None, medium: str, format_name: str | None) -> str | None:
-    """The output name, with the usual extension of the medium where it has none; ValueError where it has one of the other."""
+    """The output name, with the usual extension of the medium where it has none; ValueError where it has one of another."""
     if target is None or target == STREAM:
         return target
+    own = _EXTENSIONS[medium]
     if target.endswith(UNNAMED):
-        return target.removesuffix(UNNAMED) + (SOUND_DEFAULT if medium == AUDIO else FORMATS[DEFAULT_FORMAT][0])
-    extension = f".{format_name}" if format_name else os.path.splitext(target)[1].lower()
-    if medium == AUDIO and extension not in SOUND_FORMATS.values():
-        raise ValueError(f"this is a sound; OUT needs one of the extensions {' '.join(SOUND_FORMATS.values())}, or --format")
-    if medium == IMAGE and extension in SOUND_FORMATS.values():
-        raise ValueError(f"this is a picture; OUT needs one of the extensions {' '.join(_FORMAT_OF)}, or --format")
+        return target.removesuffix(UNNAMED) + own[0]
+    extension = FORMATS[format_name][0] if format_name in FORMATS else f".{format_name}" if format_name else ""
+    extension = extension or os.path.splitext(target)[1].lower()
+    if extension not in own and (medium != IMAGE or is_writable(f"x{extension}")):
+        raise ValueError(f"this is {_A[medium]}; OUT needs one of the extensions {' '.join(own)}, or --format")
     return target
+
+
+_EXTENSIONS = {
+    IMAGE: list(_FORMAT_OF),
+    AUDIO: list(SOUND_FORMATS.values()),
+    VIDEO: list(VIDEO_FORMATS.values()),
+}
 
 
 def format_of(target: str) -> str:
@@ -249,7 +319,7 @@ def format_of(target: str) -> str:
         return DEFAULT_FORMAT
     extension = os.path.splitext(target)[1].lower()
     if not is_writable(target):
-        known = [*_FORMAT_OF, *SOUND_FORMATS.values()]
+        known = [e for extensions in _EXTENSIONS.values() for e in extensions]
         raise ValueError(f"no format for the extension of {target}; one of {' '.join(known)}, or --format.")
     return _FORMAT_OF.get(extension, extension[1:])
 

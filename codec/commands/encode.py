@@ -1,9 +1,9 @@
-"""`vqc encode`: pictures and sounds to .vqc files."""
+"""`vqc encode`: pictures, sounds and videos to .vqc files."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from vqc.batch import STREAM, Job, Outcome
 from vqc.commands.options import (
     FILE,
     Engine,
+    FiniteFloat,
     Messages,
     batch_options,
     chosen_quality,
@@ -26,15 +27,25 @@ from vqc.commands.options import (
 )
 from vqc.commands.report import report, shown
 from vqc.commands.targets import jobs_for, open_target, run_files, source_of
-from vqc.media import SOUND_EXTENSIONS
+from vqc.media import SOUND_EXTENSIONS, VIDEO_EXTENSIONS
 from vqc.places import readable, size_of
 
 if TYPE_CHECKING:
-    from vqc.api import SoundInfo
+    from vqc.api import SoundInfo, VideoInfo
 
 EXTENSION = ".vqc"
 # Named among the formats of Pillow, which can tell such a file but not read a picture from it.
 _NO_PICTURE = {"BUFR", "GRIB", "HDF5", "MPEG", "VQC"}
+
+
+@dataclass(frozen=True)
+class VideoChoice:
+    """How to encode a video; see vqc.api.encode."""
+
+    sound: bool = True
+    sound_quality: float | None = None
+    group: int | None = None
+    jobs: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,7 @@ class EncodeFile:
     force: bool
     engine: Engine
     workers: int = 1
+    video: VideoChoice = VideoChoice()
 
     def __call__(self, job: Job) -> Outcome:
         from vqc import api
@@ -55,14 +67,16 @@ class EncodeFile:
         start = perf_counter()
         with open_target(job, self.force) as file:
             engine = self.engine.arguments(self.workers)
-            options = {**self.quality, "effort": self.effort, "strip": self.strip, "frame": self.frame}
-            api.encode_to(source_of(job), file, **options, **engine)
+            choices = {"effort": self.effort, "strip": self.strip, "frame": self.frame, **asdict(self.video), **engine}
+            api.encode_to(source_of(job), file, **self.quality, **choices)
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
         info = api.inspect(readable(job.target), limits=self.engine.limits.limits())
         if info.media == "audio":
             return self._sound(job, info, seconds)
+        if info.media == "video":
+            return self._video(job, info, seconds)
         record = {
             "input": job.source,
             "output": job.target,
@@ -100,6 +114,27 @@ class EncodeFile:
         target = self.quality.get("bitrate", 0) * 1000 / 8 * info.seconds or self.quality.get("target_size", 0)
         return Outcome(job, record, summary, _off_target(info.file_size, target))
 
+    def _video(self, job: Job, info: VideoInfo, seconds: float) -> Outcome:
+        record = {
+            "input": job.source,
+            "output": job.target,
+            "bytes": info.file_size,
+            "width": info.width,
+            "height": info.height,
+            "frames": info.frames,
+            "rate": info.rate,
+            "sound": info.sound is not None,
+            "kbps": info.kbps,
+            "quality": info.quality,
+            "seconds": round(seconds, 4),
+        }
+        summary = (
+            f"{shown(job.source)} -> {shown(job.target)}: {info.frames} frames of {info.width}x{info.height}, {info.file_size} "
+            f"bytes, {info.kbps:.1f} kbit/s{' with sound' if info.sound else ''}, quality {info.quality:g}, {seconds:.2f} s, "
+            f"{info.frames / seconds:.1f} frames/s"
+        )
+        return Outcome(job, record, summary)
+
     def _missed(self, size: int, pixels: int) -> tuple[str, ...]:
         """A warning where sizes of this picture jump over the target."""
         target = self.quality.get("target_size") or self.quality.get("bpp", 0) * pixels / 8
@@ -122,6 +157,19 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
     type=click.IntRange(0),
     help="Which picture of a file that holds several (animations, pages), counted from 0.  [default: refuse such files]",
 )
+@click.option("--no-sound", is_flag=True, help="Of a video: leave its sound track out.  [default: coded with it]")
+@click.option(
+    "--sound-quality",
+    type=FiniteFloat(0, 100),
+    metavar="Q",
+    help="Of the sound track of a video.  [default: that of the frames, at least 70]",
+)
+@click.option(
+    "--group",
+    type=click.IntRange(1, 4096),
+    metavar="FRAMES",
+    help="Of a video: code so many frames together; decoding can begin only where a group does.  [default: 32]",
+)
 @batch_options
 @cluster_option
 @engine_options
@@ -135,6 +183,9 @@ def encode(
     effort: int,
     strip: bool,
     frame: int | None,
+    no_sound: bool,
+    sound_quality: float | None,
+    group: int | None,
     output_dir: str | None,
     jobs: int,
     force: bool,
@@ -142,16 +193,17 @@ def encode(
     engine: Engine,
     messages: Messages,
 ) -> None:
-    """Encode the picture or sound IN to the .vqc file OUT.
+    """Encode the picture, sound or video IN to the .vqc file OUT.
 
-    IN is any file that Pillow, libsndfile or FFmpeg reads (of a film, its sound), or - for standard input. Without OUT,
-    photo.png becomes photo.vqc beside it; OUT can be - for standard output. Several inputs, and folders with all pictures and
-    sounds below them, need -o DIR. Inputs are never changed.
+    IN is any file that Pillow, libsndfile or FFmpeg reads, or - for standard input. Without OUT, photo.png becomes photo.vqc
+    beside it; OUT can be - for standard output. Several inputs, and folders with all pictures, sounds and videos below them,
+    need -o DIR. With one video, -j N works on N groups of frames at a time. Inputs are never changed.
     """
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
-    work = EncodeFile(wish, effort, strip, frame, force, engine, workers)
+    video = VideoChoice(not no_sound, sound_quality, group, jobs if len(todo) == 1 else 1)
+    work = EncodeFile(wish, effort, strip, frame, force, engine, workers, video)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 
@@ -166,8 +218,8 @@ def is_picture(name: str) -> bool:
 
 
 def is_encodable(name: str) -> bool:
-    """Whether the extension of the name is one of a picture or of a sound."""
-    return is_picture(name) or os.path.splitext(name)[1].lower() in SOUND_EXTENSIONS
+    """Whether the extension of the name is one of a picture, a sound or a video."""
+    return is_picture(name) or os.path.splitext(name)[1].lower() in SOUND_EXTENSIONS | VIDEO_EXTENSIONS
 
 
 @cache

@@ -13,7 +13,7 @@ from vqc.commands.report import report, shown
 from vqc.commands.targets import source_of
 
 if TYPE_CHECKING:
-    from vqc.api import SoundInfo
+    from vqc.api import SoundInfo, VideoInfo
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class ShowInfo:
         info = api.inspect(source_of(job), limits=self.limits.limits())
         if info.media == "audio":
             return _sound(job, info)
+        if info.media == "video":
+            return _video(job, info)
         record = {
             "input": job.source,
             "media": info.media,
@@ -78,6 +80,42 @@ def _sound(job: Job, info: SoundInfo) -> Outcome:
         "quality": f"{info.quality:g}",
         "segments": f"{info.segments}, spans of {info.span * 0.02:.2f} s",
         "bytes": f"{info.file_size}" + (f", {info.kbps:.3f} kbit/s" if info.samples else ""),
+        "metadata": ", ".join(f"{kind} {len(content)} bytes" for kind, content in info.metadata.items()) or "none",
+    }
+    return Outcome(job, record, _listed(job.source, rows))
+
+
+def _video(job: Job, info: VideoInfo) -> Outcome:
+    sound = info.sound and {"model": info.sound.model, "rate": info.sound.rate, "channels": info.sound.channels}
+    record = {
+        "input": job.source,
+        "media": info.media,
+        "version": info.version,
+        "model": info.model,
+        "weights": info.weights,
+        "width": info.width,
+        "height": info.height,
+        "rate": info.rate,
+        "frames": info.frames,
+        "duration": info.seconds,
+        "rotation": info.rotation,
+        "quality": info.quality,
+        "group": info.group,
+        "sound": sound,
+        "segments": info.segments,
+        "bytes": info.file_size,
+        "kbps": info.kbps,
+        "metadata": {kind: len(content) for kind, content in info.metadata.items()},
+    }
+    rows = {
+        "media": f"{info.media}, format version {info.version}",
+        "model": f"{info.model}, weights {info.weights}",
+        "size": f"{info.width}x{info.height}" + (f", to be turned by {info.rotation} degrees" if info.rotation else ""),
+        "length": f"{info.seconds:.3f} s, {info.frames} frames, {info.rate:g} a second" if info.frames else "not told",
+        "sound": f"{info.sound.rate} Hz, {info.sound.channels} channels, model {info.sound.model}" if info.sound else "none",
+        "quality": f"{info.quality:g}",
+        "segments": f"{info.segments}, groups of {info.group} frames",
+        "bytes": f"{info.file_size}" + (f", {info.kbps:.2f} kbit/s" if info.frames else ""),
         "metadata": ", ".join(f"{kind} {len(content)} bytes" for kind, content in info.metadata.items()) or "none",
     }
     return Outcome(job, record, _listed(job.source, rows))

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vqc.models.hyperprior_net import HyperpriorNet
 
-ENTROPY = ("hyper_encoder", "hyper_prior", "hyper_decoder", "contexts")
+ENTROPY = ("hyper_encoder", "hyper_prior", "hyper_decoder", "temporal", "contexts")
 
 
 @dataclasses.dataclass

@@ -1,0 +1,179 @@
+"""What a .vqc file says of itself, read without decoding it and without torch."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from vqc.bitstream import AudioHeader, Limits, Reader, VideoHeader
+
+from .audio_payload import samples_of
+from .video_payload import frames_of
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file says of itself; see `inspect`."""
+
+    media: str
+    model: str
+    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
+    version: int
+    width: int
+    height: int
+    depth: int
+    channels: int
+    alpha: bool
+    orientation: int
+    quality: float
+    tile: int  # side of a tile in pixels
+    segments: int
+    metadata: Mapping[str, bytes]
+    file_size: int
+
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel of the whole file."""
+        return 8 * self.file_size / (self.width * self.height)
+
+
+@dataclass(frozen=True)
+class SoundInfo:
+    """What a file that holds sound says of itself; see `inspect`."""
+
+    media: str
+    model: str
+    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
+    version: int
+    rate: int
+    channels: int
+    depth: int
+    samples: int  # of each channel; 0 when only decoding can tell
+    quality: float
+    span: int  # frames of 20 ms in a segment
+    segments: int
+    metadata: Mapping[str, bytes]
+    file_size: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.samples / self.rate
+
+    @property
+    def kbps(self) -> float:
+        """Kilobits per second: the whole file over its duration."""
+        return 8 * self.file_size / self.seconds / 1000 if self.samples else 0.0
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file that holds video says of itself; see `inspect`."""
+
+    media: str
+    model: str
+    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
+    version: int
+    width: int
+    height: int
+    rate: float  # frames a second
+    frames: int  # 0 when only reading it all can tell
+    rotation: int
+    quality: float
+    group: int  # most frames of a segment
+    sound: SoundInfo | None
+    segments: int
+    metadata: Mapping[str, bytes]
+    file_size: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration at the nominal rate."""
+        return self.frames / self.rate
+
+    @property
+    def kbps(self) -> float:
+        """Kilobits per second: the whole file over its duration."""
+        return 8 * self.file_size / self.seconds / 1000 if self.frames else 0.0
+
+
+def inspect(source: Any, *, limits: Limits | None = None) -> Info | SoundInfo | VideoInfo:
+    """Header, metadata and size of a .vqc file, without decoding it. source: path, binary file object or bytes."""
+    with open_reader(source, limits, False) as reader:
+        header = reader.header
+        segments = len(reader.index()) if reader.seekable else sum(1 for _ in reader.segments())
+        if isinstance(header, AudioHeader):
+            return _sound_info(header, reader, segments, samples_of(reader))
+        if isinstance(header, VideoHeader):
+            sound = header.sound and _sound_info(header.sound, reader, segments, header.sound.samples)
+            return VideoInfo(
+                media="video",
+                model=header.model,
+                weights=header.weights.hex(),
+                version=reader.version,
+                width=header.width,
+                height=header.height,
+                rate=header.rate_numerator / header.rate_denominator,
+                frames=frames_of(reader),
+                rotation=header.rotation,
+                quality=header.quality / 10,
+                group=header.group,
+                sound=sound,
+                segments=segments,
+                metadata=dict(reader.metadata),
+                file_size=reader.size,
+            )
+        return Info(
+            media="image",
+            model=header.model,
+            weights=header.weights.hex(),
+            version=reader.version,
+            width=header.width,
+            height=header.height,
+            depth=header.depth,
+            channels=header.channels,
+            alpha=header.alpha,
+            orientation=header.orientation,
+            quality=header.quality / 10,
+            tile=1 << header.tile,
+            segments=segments,
+            metadata=dict(reader.metadata),
+            file_size=reader.size,
+        )
+
+
+def _sound_info(header: AudioHeader, reader: Reader, segments: int, samples: int) -> SoundInfo:
+    return SoundInfo(
+        media="audio",
+        model=header.model,
+        weights=header.weights.hex(),
+        version=reader.version,
+        rate=header.rate,
+        channels=header.channels,
+        depth=header.depth,
+        samples=samples,
+        quality=header.quality / 10,
+        span=header.span,
+        segments=segments,
+        metadata=dict(reader.metadata),
+        file_size=reader.size,
+    )
+
+
+@contextmanager
+def open_reader(source: Any, limits: Limits | None, partial: bool) -> Iterator[Reader]:
+    """A reader of a path, bytes or a binary file object."""
+    limits = limits or Limits()
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield Reader(io.BytesIO(source), limits, partial)
+    elif isinstance(source, str | os.PathLike):
+        with open(source, "rb") as file:
+            yield Reader(file, limits, partial)
+    elif hasattr(source, "read"):
+        yield Reader(source, limits, partial)
+    else:
+        raise TypeError(f"cannot read a .vqc file from {type(source).__name__}")

@@ -1,0 +1,128 @@
+"""Frames and sound to video files: lossless FFV1 in Matroska, y4m, and H.264 for a quick look."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import BinaryIO, Protocol
+
+import av
+import numpy as np
+
+from .video import Frame, VideoFormat
+
+# Extension: container of FFmpeg, codec of frames and its options, codec of sound.
+_CONTAINERS: dict[str, tuple[str, str, dict[str, str], str]] = {
+    ".mkv": ("matroska", "ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}, "flac"),
+    ".avi": ("avi", "ffv1", {}, "pcm_s16le"),
+    ".mp4": ("mp4", "libx264", {"crf": "14", "preset": "veryfast"}, "aac"),
+    ".mov": ("mov", "libx264", {"crf": "14", "preset": "veryfast"}, "aac"),
+}
+_NEEDS_SEEKING = (".mp4", ".mov", ".avi")
+EXTENSIONS = (*_CONTAINERS, ".y4m")
+
+
+class VideoWriter(Protocol):
+    """Takes frames, upright, and the sound, then `close`."""
+
+    def frame(self, frame: Frame) -> None: ...
+
+    def sound(self, block: np.ndarray) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_writer(file: BinaryIO, kind: VideoFormat, extension: str) -> VideoWriter:
+    """A writer of the format that `extension` names; raises ValueError for an unknown one. It turns frames upright."""
+    if extension == ".y4m":
+        return Y4mWriter(file, kind)
+    if extension not in _CONTAINERS:
+        raise ValueError(f"no format for video with the extension '{extension}'; one of {' '.join(EXTENSIONS)}")
+    return ContainerWriter(file, kind, extension)
+
+
+def upright(kind: VideoFormat) -> tuple[int, int, Fraction]:
+    """Width, height and pixel aspect of the frames when turned."""
+    if kind.rotation in (90, 270):
+        return kind.height, kind.width, 1 / kind.aspect
+    return kind.width, kind.height, kind.aspect
+
+
+class Y4mWriter:
+    """YUV4MPEG2: samples as they are, at the nominal frame rate; it has no place for sound."""
+
+    def __init__(self, file: BinaryIO, kind: VideoFormat) -> None:
+        self._file, self._rotation = file, kind.rotation
+        width, height, aspect = upright(kind)
+        space = "420jpeg XCOLORRANGE=FULL" if kind.full_range else "420mpeg2 XCOLORRANGE=LIMITED"
+        rate, pixel = f"{kind.rate.numerator}:{kind.rate.denominator}", f"{aspect.numerator}:{aspect.denominator}"
+        file.write(f"YUV4MPEG2 W{width} H{height} F{rate} Ip A{pixel} C{space}\n".encode())
+
+    def frame(self, frame: Frame) -> None:
+        turned = frame.turned(self._rotation)
+        self._file.write(b"FRAME\n" + turned.y.tobytes() + turned.uv.tobytes())
+
+    def sound(self, block: np.ndarray) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class ContainerWriter:
+    """What FFmpeg writes. Time stamps, colour and aspect are kept."""
+
+    def __init__(self, file: BinaryIO, kind: VideoFormat, extension: str) -> None:
+        container, codec, options, sound_codec = _CONTAINERS[extension]
+        self._kind = kind
+        self._pipe: BinaryIO | None = None
+        if extension in _NEEDS_SEEKING and not file.seekable():
+            self._pipe, file = file, io.BytesIO()
+        self._file = file
+        self._output = av.open(file, "w", format=container)
+        self._output.metadata.update(kind.tags)
+        width, height, aspect = upright(kind)
+        even = codec == "libx264"  # which codes 4:2:0 of even sides only
+        self._width, self._height = (width + width % 2, height + height % 2) if even else (width, height)
+        stream = self._output.add_stream(codec, rate=kind.rate, options=dict(options))
+        stream.width, stream.height, stream.pix_fmt = self._width, self._height, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = kind.base
+        stream.codec_context.sample_aspect_ratio = aspect
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = kind.primaries, kind.transfer, kind.matrix
+        context.color_range = 2 if kind.full_range else 1
+        self._stream, self._sound, self._samples = stream, None, 0
+        if kind.sound is not None:
+            self._layout = "mono" if kind.sound.channels == 1 else "stereo"
+            self._sound = self._output.add_stream(sound_codec, rate=kind.sound.rate, layout=self._layout)
+            if kind.sound.depth > 16 and sound_codec == "flac":
+                self._sound.codec_context.format = "s32"
+
+    def frame(self, frame: Frame) -> None:
+        turned = frame.turned(self._kind.rotation)
+        picture = av.VideoFrame(self._width, self._height, "yuv420p")
+        for plane, samples in zip(picture.planes, (turned.y, *turned.uv)):
+            rows, columns = plane.height, plane.line_size
+            missing = ((0, rows - samples.shape[0]), (0, plane.width - samples.shape[1]))
+            whole = np.zeros((rows, columns), np.uint8)
+            whole[:, : plane.width] = np.pad(samples, missing, mode="edge")
+            plane.update(whole.tobytes())
+        picture.pts, picture.time_base = frame.tick, self._kind.base
+        picture.color_range, picture.colorspace = 2 if self._kind.full_range else 1, self._kind.matrix
+        self._output.mux(self._stream.encode(picture))
+
+    def sound(self, block: np.ndarray) -> None:
+        if self._sound is None or block.shape[1] == 0:
+            return
+        samples = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.clip(-1, 1), np.float32), "fltp", self._layout)
+        samples.sample_rate, samples.pts = self._kind.sound.rate, self._samples
+        samples.time_base = Fraction(1, self._kind.sound.rate)
+        self._samples += block.shape[1]
+        self._output.mux(self._sound.encode(samples))
+
+    def close(self) -> None:
+        for stream in filter(None, (self._stream, self._sound)):
+            self._output.mux(stream.encode(None))
+        self._output.close()
+        if self._pipe is not None:
+            self._pipe.write(self._file.getvalue())  # type: ignore[attr-defined]
