@@ -117,7 +117,7 @@ class ImageRefiner:
             slopes = torch.autograd.grad(cost, (scaled, hyper))
             now = float(cost.detach())
             first = now if first is None else first
-            if not now <= DIVERGED * first:  # nan too
+            if now > DIVERGED * first or not all(slope.isfinite().all() for slope in slopes):
                 return None
             decay = rate * (1 + math.cos(math.pi * i / schedule.count))
             scaled = (scaled - decay * slopes[0]).detach()
