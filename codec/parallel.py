@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
+
+import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,3 +28,14 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterat
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Within, each operation of torch takes one thread: several at a time on threads of their own would fight for the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

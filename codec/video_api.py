@@ -118,7 +118,8 @@ class SoundTrack:
 class VideoStream:
     """The video in `reader` from `start` seconds on, `duration` seconds of it (None: all): its format, frames and sound.
 
-    Frames are those whose time stamps lie in this part. Time stamps are those of the whole video. Both can be read once, in any order.
+    Frames are those whose time stamps lie in this part. Time stamps are those of the whole video. Both can be read once, in any
+    order.
     """
 
     def __init__(

@@ -11,6 +11,8 @@ The weights are stored already divided by 2^shift: a power of two changes no bit
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -104,16 +106,22 @@ def quantise_layer(
 def float32_is_exact() -> bool:
     """Sums integers in float32 as the layers do and compares; some precision modes (TF32, bfloat16) fail this.
 
-    Takes a millisecond, and is asked for every tile, since a program can change the mode at any time.
+    Takes half a millisecond, and is asked for every tile, since a program can change the mode at any time.
     """
+    offset, tokens, weight, planes, kernel, product, filtered = _known_sums()
+    with plain_precision(torch.device("cpu")):
+        same = torch.equal(torch.addmm(offset, tokens, weight), product)
+        return same and torch.equal(F.conv2d(planes, kernel, padding=1, groups=len(kernel)), filtered)
+
+
+@functools.cache
+def _known_sums() -> tuple[Tensor, ...]:
+    """Operands in float32 of a matrix product and of a depthwise convolution, and the results, made in float64."""
     a = torch.arange(128 * 481, dtype=torch.float64).view(128, 481).remainder(2 * LIMIT - 1) - LIMIT + 1
     w = (torch.arange(481 * 64, dtype=torch.float64).view(481, 64) * 7).remainder(61) - 30
     planes, kernel = a[:, :256].reshape(1, 64, 16, 32), w[:9].t().reshape(64, 1, 3, 3).contiguous()
-    with plain_precision(torch.device("cpu")):
-        product = torch.addmm(a[0, :64].float(), a.float(), w.float())
-        filtered = F.conv2d(planes.float(), kernel.float(), padding=1, groups=64)
-    expected = F.conv2d(planes, kernel, padding=1, groups=64)
-    return torch.equal(product.double(), a @ w + a[0, :64]) and torch.equal(filtered.double(), expected)
+    product, filtered = a @ w + a[0, :64], F.conv2d(planes, kernel, padding=1, groups=64)
+    return tuple(t.float() for t in (a[0, :64], a, w, planes, kernel, product, filtered))
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:

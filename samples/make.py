@@ -1,4 +1,4 @@
-"""Makes the sample pictures, sounds and clip of this folder: `python samples/make.py [FOLDER]`. Seeded, so every run draws the same.
+"""Makes the samples of this folder: `python samples/make.py [FOLDER]`. Seeded, so every run draws the same.
 
 photo.png     512x384 RGB, a lake at evening with a boathouse and its sign: smooth sky, fine grass, sharp edges, small letters
 drawing.png   240x180 RGBA, flat shapes with soft edges and half transparent parts

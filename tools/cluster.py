@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -20,6 +21,8 @@ LOCAL = "local"
 # Times a job is run again after the process or node that had it died; a job that kills its process must end somewhere.
 RETRIES = 4
 _AHEAD = 2
+# Seconds within which a cluster takes a connection.
+_ANSWER = 15
 
 
 class ClusterMissing(ImportError):
@@ -35,6 +38,7 @@ def run_on_ray(work: Work, jobs: Iterable[Job], address: str = LOCAL) -> Iterato
     ray = _import_ray()
     ours = not ray.is_initialized()
     if ours:
+        _check_answers(address)
         ray.init(**_connection(address), log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield from _run(ray, work, iter(jobs))
@@ -68,6 +72,17 @@ def _run_there(work: Work, job: Job, folder: str) -> Outcome:
     with suppress(OSError):
         os.chdir(folder)
     return attempt(work, job)
+
+
+def _check_answers(address: str) -> None:
+    """Raises ConnectionError where nothing listens at HOST:PORT, for which ray itself looks for minutes."""
+    if address in (LOCAL, "auto"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def _connection(address: str) -> dict[str, Any]:

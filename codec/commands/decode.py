@@ -11,6 +11,7 @@ import click
 
 from vqc.batch import STREAM, Job, Outcome
 from vqc.bitstream.header import PREFIX_SIZE
+from vqc.commands.damage import damage_lines, damage_record
 from vqc.commands.encode import is_vqc
 from vqc.commands.options import (
     FILE,
@@ -25,7 +26,7 @@ from vqc.commands.options import (
     message_options,
 )
 from vqc.commands.report import report, shown
-from vqc.commands.targets import jobs_for, open_target, run_files, source_of
+from vqc.commands.targets import groups_at_a_time, jobs_for, open_target, run_files, source_of
 from vqc.failures import CORRUPT
 from vqc.media import AUDIO, IMAGE, MEDIA, VIDEO, peek
 from vqc.places import size_of
@@ -117,7 +118,7 @@ class DecodeFile:
         if job.target != STREAM:
             record["bytes"] = size_of(job.target)
         summary = f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {width}x{height}, {seconds:.2f} s"
-        problems = tuple(damage_line(damage) for damage in decoded.damage)
+        problems = damage_lines(decoded.damage)
         return Outcome(job, record, summary, problems, CORRUPT if problems else 0)
 
     def _sound(self, job: Job, source: Any) -> Outcome:
@@ -154,7 +155,7 @@ class DecodeFile:
         if job.target != STREAM:
             record["bytes"] = size_of(job.target)
         summary = f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {record['duration']:.2f} s, {seconds:.2f} s"
-        problems = tuple(damage_line(one) for one in damage)
+        problems = damage_lines(damage)
         return Outcome(job, record, summary, problems, CORRUPT if problems else 0)
 
 
@@ -202,7 +203,7 @@ class DecodeFile:
             f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {count} frames of "
             f"{stream.kind.width}x{stream.kind.height}, {seconds:.2f} s, {count / seconds:.1f} frames/s"
         )
-        problems = tuple(damage_line(one) for one in damage)
+        problems = damage_lines(damage)
         if extension == ".y4m" and stream.kind.sound is not None:
             problems = ("warning: y4m has no place for the sound", *problems)
         return Outcome(job, record, summary, problems, CORRUPT if damage else 0)
@@ -266,8 +267,8 @@ def decode(
 
     IN can be - for standard input. Without OUT, photo.vqc becomes photo.png beside it, a sound talk.vqc talk.wav, and a video
     clip.vqc clip.mkv (FFV1, lossless). The extension of OUT chooses the format; OUT can be - for standard output. Several
-    inputs, and folders with all the .vqc files below them, need -o DIR. With one video, -j N works on N groups of frames at a
-    time. Inputs are never changed.
+    inputs, and folders with all the .vqc files below them, need -o DIR. With one video, -j N works on N groups of frames at
+    a time (by itself on one for each core). Inputs are never changed.
     """
     named = SOUND_FORMATS | VIDEO_FORMATS
     extension = FORMATS[format_name][0] if format_name in FORMATS else named.get(format_name or "", UNNAMED)
@@ -275,7 +276,7 @@ def decode(
     if output_dir is None and not todo[0].target.endswith(UNNAMED):
         check_format(todo[0].target, format_name)
     workers = min(jobs, len(todo))
-    choices = {"start": start, "duration": duration, "frames": frames, "jobs": jobs if len(todo) == 1 else 1}
+    choices = {"start": start, "duration": duration, "frames": frames, "jobs": groups_at_a_time(jobs, todo)}
     work = DecodeFile(format_name, eight_bit, region, allow_partial, force, engine, workers, **choices)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
@@ -330,15 +331,3 @@ def check_format(target: str, format_name: str | None) -> None:
             format_of(target)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-
-
-def damage_record(damage: Any) -> dict[str, Any]:
-    """A place of damage as JSON."""
-    return {"offset": damage.offset, "chunk": damage.chunk, "message": damage.message}
-
-
-def damage_line(damage: Any) -> str:
-    """A place of damage as one line."""
-    where = [f"chunk {damage.chunk}"] if damage.chunk is not None else []
-    where += [f"byte {damage.offset}"] if damage.offset is not None else []
-    return f"{damage.message} ({', '.join(where)})" if where else damage.message

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
+from click.core import ParameterSource
 
 from vqc.batch import STREAM, Job, Outcome, failed, plan, run_jobs
 from vqc.outputs import OutputExists, open_output
@@ -116,3 +117,11 @@ def source_of(job: Job) -> Any:
         os.listdir(job.source)  # a folder that cannot be read says so
         raise ValueError("no file to work on in this folder")
     return readable(job.source)
+
+
+def groups_at_a_time(jobs: int, todo: list[Job]) -> int:
+    """Groups of a single video worked on at a time: as -j says, or one for each core; of a pipe one, to wait less."""
+    if len(todo) != 1:
+        return 1
+    given = click.get_current_context().get_parameter_source("jobs") is not ParameterSource.DEFAULT
+    return jobs if given else 1 if todo[0].source == STREAM else os.cpu_count() or 1

@@ -28,6 +28,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 importlib.import_module("ray.cloudpickle").register_pickle_by_value(sys.modules[__name__])
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no-such-host.invalid:6379", "127.0.0.1:99999"])
+def test_an_address_where_nobody_answers_is_told_at_once(address):
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="no Ray cluster answers at"):
+        list(run_on_ray(None, [], address))
+    assert time.monotonic() - start < 60
+
+
 class TwoNodes:
     """A real cluster of this machine: a head and a second node, each a set of processes of its own, on the loopback alone."""
 

@@ -1,7 +1,7 @@
 """Bjontegaard deltas: how much rate, or quality, separates two curves on average over the range that they share.
 
 After G. Bjontegaard, VCEG-M33 (2001), with Akima interpolation of log rate over quality (and the reverse), by the package
-`bjontegaard`. Rates are bits per pixel; quality is on the axis of its metric (dB for MS-SSIM too).
+`bjontegaard`. Rates are bits per pixel or kbit/s; quality is on the axis of its metric (dB for MS-SSIM too).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MIN_OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Curve:
-    """Bits per pixel and quality of a codec, both strictly rising; `dropped` points were beaten by one that is smaller and no
+    """Rate and quality of a codec, both strictly rising; `dropped` points were beaten by one that is smaller and no
     worse, or had no finite quality."""
 
     rate: tuple[float, ...]

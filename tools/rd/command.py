@@ -1,10 +1,10 @@
-"""`vqc rd`: rate-distortion evaluation of vqc and the codecs that people use now, on their own pictures."""
+"""`vqc rd`: rate-distortion evaluation of vqc and the codecs that people use now, on their own files."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import PurePath
@@ -17,16 +17,21 @@ from vqc.commands.options import FiniteFloat, cluster_option
 from vqc.failures import describe
 
 from .bd import MIN_OVERLAP
-from .codecs import CODECS, Codec, make_codecs
-from .crops import Detail, choose, details
-from .evaluation import Cost, Plan, available, measure, new_summary, open_log
-from .files import OutputFolder, pictures, read_bytes
+from .codecs import Codec, make_codecs
+from .evaluation import Cost, Plan, available, computable, measure, new_summary, open_log
+from .files import OutputFolder, read_bytes, same_place
 from .find import codec_options, find
-from .metrics import METRICS
+from .media import MEDIA, collect
+from .medium import Medium
+from .picture import PICTURE
+from .previews import Detail, choose, details
 from .report import write_report
 from .results import Results, is_kodak, published_kodak, read_results
 from .rows import ResumeError
-from .summary import Comparison, Summary, metrics_named
+from .summary import Comparison, Summary
+
+_METRICS = "; ".join(f"of {medium.plural}: {', '.join(medium.metrics)}" for medium in MEDIA)
+_DEFAULTS = "; ".join(f"for {medium.plural} {medium.codecs} by {medium.chosen_metrics}" for medium in MEDIA)
 
 
 class Rd(click.Group):
@@ -39,13 +44,14 @@ class Rd(click.Group):
 
 
 @click.command(
-    epilog=f"Codecs: {', '.join(CODECS)}; options after colons, as in avif:speed=4 or jpeg:ladder=20/50/80:label=JPEG. "
+    epilog=f"Without --codecs and --metrics, measured are {_DEFAULTS}. "
+    "Options of codecs go after colons, as in avif:speed=4 or jpeg:ladder=20/50/80:label=JPEG. "
     "`vqc rd find --help`: the setting of a codec that meets a target. "
     "Exit codes: 0 done, 1 something failed (the rest is done), 2 usage, 130 interrupted (--resume continues)."
 )
 @click.argument("inputs", nargs=-1, required=True)
-@codec_options("vqc,jpeg,webp,avif")
-@click.option("--metrics", default="psnr,ms-ssim", show_default=True, help=f"Measures of quality: {', '.join(METRICS)}.")
+@codec_options(None)
+@click.option("--metrics", help=f"Measures of quality {_METRICS}.")
 @click.option("--points", type=click.IntRange(2), default=6, show_default=True, metavar="N", help="Settings of each codec.")
 @click.option("--out", required=True, metavar="DIR", help="Folder for the report, which is made if need be; path or URL.")
 @click.option("--curves", multiple=True, metavar="FILE", help="Also compare with results in compressai's JSON; repeatable.")
@@ -56,7 +62,7 @@ class Rd(click.Group):
     show_default=True,
     help="Published curves on the Kodak set (VTM, BPG, models of compressai); auto: when INPUTS are that set.",
 )
-@click.option("--anchor", metavar="CODEC", help="Codec that BD-rates are printed against.  [default: jpeg, or the first]")
+@click.option("--anchor", metavar="CODEC", help="Codec that BD-rates are printed against.  [default: jpeg, opus, or the first]")
 @click.option(
     "--min-overlap",
     type=FiniteFloat(0, 1),
@@ -81,10 +87,10 @@ class Rd(click.Group):
 @click.option("--quiet", is_flag=True, help="No progress and no table; errors still.")
 def run(
     inputs: tuple[str, ...],
-    codecs: str,
+    codecs: str | None,
     programs: tuple[tuple[str, str, str], ...],
     threads: int,
-    metrics: str,
+    metrics: str | None,
     points: int,
     out: str,
     curves: tuple[str, ...],
@@ -100,27 +106,37 @@ def run(
     title: str,
     quiet: bool,
 ) -> None:
-    """Compare codecs on INPUTS: pictures, folders of them, or URLs.
+    """Compare codecs on INPUTS: pictures, sounds or videos, folders of them, or URLs.
 
-    Every codec encodes every picture at several settings to real files. Into DIR go index.html, plots as PNG, results.json,
+    Every codec encodes every file at several settings to real files. Into DIR go index.html, plots as PNG, results.json,
     CSV tables, and rows.jsonl, to which every measurement is added as it comes.
     """
-    start = perf_counter()
+    start, notes = perf_counter(), []
+
+    def note(line: str) -> None:
+        """What whoever reads the report has to know too."""
+        notes.append(line)
+        _tell(line)
+
     try:
-        found = list(dict.fromkeys(pictures(inputs)))
-        chosen = make_codecs(codecs.split(","), {name: (encoder, decoder) for name, encoder, decoder in programs}, threads)
-        measures = metrics_named(metrics.split(","))
-        extra = _extra_curves(curves, published, found, [codec.label for codec in chosen])
+        medium, found = collect(inputs)
+        templates = {name: (encoder, decoder) for name, encoder, decoder in programs}
+        chosen = make_codecs((codecs or medium.codecs).split(","), templates, threads, medium)
+        wanted = medium.metrics_named(metrics or medium.chosen_metrics)
+        extra = _extra_curves(medium, curves, published, found, [codec.label for codec in chosen], note)
         shown = _shown(crop_files, found, crops)
         if anchor and anchor not in {*(codec.label for codec in chosen), *(results.name for results in extra)}:
             raise ValueError(f"--anchor {anchor} is none of the codecs and curves")
     except (OSError, ValueError) as error:
         raise click.UsageError(describe(error).message) from error
-    here = available(chosen, _tell)
+    here = available(chosen, note)
     if not here:
         raise click.ClickException("none of the codecs is available")
+    measures = computable(wanted, note)
+    if not measures:
+        raise click.ClickException("none of the metrics can be computed")
     workers = jobs or max(1, (os.cpu_count() or 1) // threads)
-    plan = Plan(found, here, measures, points, threads, workers, cluster)
+    plan = Plan(medium, found, here, measures, points, threads, workers, cluster)
     folder, summary, description = OutputFolder(out), new_summary(plan), plan.description()
     try:
         log = open_log(plan, description, folder, summary, resume=resume, force=force)
@@ -130,7 +146,7 @@ def run(
     if not summary.measured():
         raise click.ClickException("nothing could be measured")
     crops_made = _details(summary, here, shown, workers, cluster)
-    reference = anchor or ("jpeg" if "jpeg" in summary.measured() else summary.measured()[0])
+    reference = anchor or (medium.anchor if medium.anchor in summary.measured() else summary.measured()[0])
     comparisons = write_report(
         folder,
         description,
@@ -138,6 +154,7 @@ def run(
         extra,
         crops_made,
         log,
+        notes=notes,
         anchor=reference,
         min_overlap=min_overlap,
         title=title,
@@ -147,7 +164,8 @@ def run(
         _print_table(summary, comparisons, reference)
         _print_cost(cost, perf_counter() - start)
         click.echo(f"report: {folder.where('index.html')}")
-    click.get_current_context().exit(1 if summary.failures or len(here) < len(chosen) else 0)
+    complete = not summary.failures and len(here) == len(chosen) and len(measures) == len(wanted)
+    click.get_current_context().exit(0 if complete else 1)
 
 
 @click.group(cls=Rd, commands={"run": run, "find": find})
@@ -155,29 +173,40 @@ def rd() -> None:
     """Rate-distortion evaluation: quality against size of several codecs."""
 
 
-def _extra_curves(files: Sequence[str], published: str, inputs: Sequence[str], labels: Sequence[str]) -> list[Results]:
+def _extra_curves(
+    medium: Medium,
+    files: Sequence[str],
+    published: str,
+    inputs: Sequence[str],
+    labels: Sequence[str],
+    note: Callable[[str], None],
+) -> list[Results]:
     """Curves of the files and published ones; a name that a codec (of these labels) or curve has already gets its file's."""
     extra: list[Results] = []
     taken = set(labels)
     for file in files:
-        for results in read_results(read_bytes(file), file):
+        for results in read_results(read_bytes(file), file, medium):
             numbered = (f"{results.name} ({file}, {number})" for number in count(2))
             names = chain((results.name, f"{results.name} ({file})"), numbered)
             name = next(name for name in names if name not in taken)
             taken.add(name)
             extra.append(replace(results, name=name))
-    kodak = is_kodak(PurePath(file).stem for file in inputs)
+    kodak = medium is PICTURE and is_kodak(PurePath(file).stem for file in inputs)
+    if published == "kodak" and medium is not PICTURE:
+        raise ValueError(f"--published kodak is for pictures, and the inputs are {medium.plural}")
     if published == "kodak" and not kodak:
-        _tell("the published curves are means over the 24 Kodak pictures, and the inputs are others: do not compare them")
+        note("the published curves are means over the 24 Kodak pictures, and the inputs are others: do not compare them")
     if published == "kodak" or (published == "auto" and kodak):
         extra += (results for results in published_kodak() if results.name not in taken)
     return extra
 
 
 def _shown(asked: Sequence[str], inputs: Sequence[str], count: int) -> list[str]:
-    if unknown := [file for file in asked if file not in inputs]:
+    # The same file can be spelled ./a and a.
+    known = {same_place(file): file for file in inputs}
+    if unknown := [file for file in asked if same_place(file) not in known]:
         raise ValueError(f"--crop {unknown[0]} is not among the inputs")
-    return list(asked) or choose(inputs, count)
+    return [known[same_place(file)] for file in asked] or choose(inputs, count)
 
 
 def _details(

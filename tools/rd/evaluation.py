@@ -20,7 +20,7 @@ from vqc.version import __version__
 
 from .codecs import Codec, CodecUnavailable, Setting
 from .files import OutputFolder
-from .metrics import Metric
+from .medium import Medium, Metric
 from .point import Measure, Point
 from .results import finite
 from .rows import Row, RowLog
@@ -33,8 +33,10 @@ _FAILURES_SHOWN = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure. codecs: those that are here; threads: of each process; workers: processes; cluster: address or None."""
+    """What to measure, all of one medium. codecs: those that are here; threads: of each process; workers: processes; cluster:
+    address or None."""
 
+    medium: Medium
     files: Sequence[str]
     codecs: Sequence[Codec]
     metrics: Sequence[Metric]
@@ -60,6 +62,7 @@ class Plan:
         return {
             "vqc": __version__,
             "command": shlex.join(sys.argv[1:]),
+            "medium": self.medium.name,
             "metrics": [metric.name for metric in self.metrics],
             "codecs": codecs,
             "threads": self.threads,
@@ -103,6 +106,14 @@ def available(codecs: Sequence[Codec], tell: Callable[[str], None]) -> list[Code
     return here
 
 
+def computable(metrics: Sequence[Metric], tell: Callable[[str], None]) -> list[Metric]:
+    """The metrics whose packages are here; of each other one, tell why not."""
+    for metric in metrics:
+        if reason := metric.missing():
+            tell(f"{metric.name} left out: {reason}")
+    return [metric for metric in metrics if not metric.missing()]
+
+
 def measure(plan: Plan, log: RowLog, summary: Summary, tell: Callable[[str], None], *, quiet: bool) -> Cost:
     """Measure every point of the plan that the summary does not have; each row goes to the log, then to the summary."""
     work = Measure({codec.label: codec for codec in plan.codecs}, tuple(metric.name for metric in plan.metrics), plan.threads)
@@ -142,7 +153,7 @@ def measure(plan: Plan, log: RowLog, summary: Summary, tell: Callable[[str], Non
 
 def new_summary(plan: Plan) -> Summary:
     """An empty summary of what the plan measures."""
-    return Summary(plan.settings, plan.metrics)
+    return Summary(plan.settings, plan.metrics, plan.medium)
 
 
 def open_log(
@@ -158,7 +169,7 @@ def open_log(
 
 
 def _missing(plan: Plan, summary: Summary) -> Iterator[Point]:
-    """File by file, so that a process reads a picture once for all codecs and settings."""
+    """File by file, so that a process reads it once for all codecs and settings."""
     for file in plan.files:
         for codec in plan.codecs:
             for setting in plan.settings[codec.label]:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vqc.batch import files_in
-from vqc.commands.encode import is_picture
 from vqc.outputs import open_output
 from vqc.places import is_url, read_url, store_of
 
 
-def pictures(inputs: Iterable[str]) -> Iterator[str]:
-    """Every picture among the inputs, files as given and folders walked in sorted order. Raises FileNotFoundError for an input
-    that is not there and for a folder without pictures."""
+def files_among(inputs: Iterable[str], wanted: Callable[[str], bool]) -> Iterator[str]:
+    """Every file among the inputs, those given as they are, and of folders, walked in sorted order, those that are wanted.
+
+    Raises FileNotFoundError for an input that is not there and for a folder without such files.
+    """
     for given in inputs:
-        found = [place for place, _ in files_in([given], is_picture)]
+        found = [place for place, _ in files_in([given], wanted)]
         if found == [given] and _is_folder(given):
-            raise FileNotFoundError(None, "no pictures in this folder", given)
+            raise FileNotFoundError(None, "no pictures, sounds or videos in this folder", given)
         if found == [given] and not _exists(given):
             raise FileNotFoundError(None, "no such file or folder", given)
         yield from found
@@ -36,6 +37,11 @@ def _is_folder(place: str) -> bool:
         return os.path.isdir(place)
     store, path = store_of(place)
     return store.isdir(path)
+
+
+def same_place(place: str) -> str:
+    """One spelling of a path; of a URL the only one."""
+    return place if is_url(place) else os.path.abspath(place)
 
 
 def read_bytes(place: str) -> bytes:

@@ -14,14 +14,15 @@ from vqc.failures import describe
 from vqc.outputs import open_output
 
 from .codecs import CODECS, Codec, make_codecs
-from .metrics import METRICS
-from .point import load
+from .media import collect
+from .picture import PICTURE, load
+from .picture_metrics import METRICS
 from .search import Trial, largest_within, lowest_reaching
 
 Command = Callable[..., Any]
 
 
-def codec_options(default: str) -> Callable[[Command], Command]:
+def codec_options(default: str | None) -> Callable[[Command], Command]:
     """--codecs, --program and --threads, as `codecs`, `programs` and `threads`."""
 
     def decorate(command: Command) -> Command:
@@ -35,12 +36,16 @@ def codec_options(default: str) -> Callable[[Command], Command]:
                 metavar="NAME ENCODER DECODER",
                 help="A program as codec NAME, by two command lines with {source}, {coded}, {decoded}, {quality}; repeatable.",
             ),
-            click.option("--codecs", default=default, show_default=True, help=f"Codecs: {', '.join(CODECS)}."),
+            click.option("--codecs", default=default, show_default=True, help=_names()),
         ):
             command = option(command)
         return command
 
     return decorate
+
+
+def _names() -> str:
+    return "Codecs " + "; ".join(f"of {medium}s: {', '.join(codecs)}" for medium, codecs in CODECS.items()) + "."
 
 
 @click.command()
@@ -68,16 +73,19 @@ def find(
 ) -> None:
     """Find the lowest setting of each codec that brings FILE to a quality, or the highest that keeps it within a size.
 
-    Exactly one target is given. FILE is a path or URL. The exit code is 1 when a codec cannot meet the target.
+    Exactly one target is given. FILE is a picture, by path or URL. The exit code is 1 when a codec cannot meet the target.
     """
     wanted = {"psnr": target_psnr, "ms-ssim": target_ms_ssim, "ssimulacra2": target_ssimulacra2, "bytes": target_bytes}
     given = {name: target for name, target in wanted.items() if target is not None}
     if len(given) != 1:
         raise click.UsageError("give one of --target-psnr, --target-ms-ssim, --target-ssimulacra2 and --target-bytes.")
     try:
+        medium, _ = collect([file])
+        if medium is not PICTURE:
+            raise ValueError(f"{file} is a {medium.name}: settings are found for pictures")
         chosen = make_codecs(codecs.split(","), {name: (encoder, decoder) for name, encoder, decoder in programs}, threads)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise click.UsageError(describe(error).message) from error
     if output and len(chosen) > 1:
         raise click.UsageError("-o takes the file of one codec.")
     ((name, target),) = given.items()

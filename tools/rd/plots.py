@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from .metrics import Metric
+from .medium import Medium, Metric
+from .previews import Detail
 from .results import Results
 
 # Colours that stay apart on white and on black, and for most colour-blind eyes (after Okabe and Ito).
@@ -22,8 +25,10 @@ _BESIDE = tuple((x, y, side) for y in (6, -7) for x, side in ((6, "left"), (-6, 
 _DASHES = ((4, 2), (1, 1.5), (6, 2, 1, 2), (3, 1), (6, 2, 1, 2, 1, 2), (2, 3), (8, 2), (1, 3))
 
 
-def curve_plot(metric: Metric, measured: Sequence[Results], published: Sequence[Results], title: str) -> bytes | None:
-    """Quality against bits per pixel: measured codecs in colour, published ones thin and dashed. None without any curve."""
+def curve_plot(
+    medium: Medium, metric: Metric, measured: Sequence[Results], published: Sequence[Results], title: str
+) -> bytes | None:
+    """Quality against rate: measured codecs in colour, published ones thin and dashed. None without any curve."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     lines = 0
@@ -42,16 +47,23 @@ def curve_plot(metric: Metric, measured: Sequence[Results], published: Sequence[
             lines += 1
     if not lines:
         return None
-    if reach:
+    if medium.logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    elif reach:
         axes.set_xlim(0, reach * 1.03)
-    axes.set(xlabel="bits per pixel (whole files)", ylabel=f"{metric.title} [{metric.unit}]", title=title)
+    axes.set(xlabel=f"{medium.rate_name} (whole files)", ylabel=f"{metric.title} [{metric.unit}]", title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower right")
     return _png(figure)
 
 
-def speed_plot(anchor: str, rates: Mapping[str, float], times: Mapping[str, tuple[float, float]], title: str) -> bytes | None:
-    """BD-rate against the anchor over seconds per megapixel, encoding and decoding. rates: percent. None without any rate."""
+def speed_plot(
+    medium: Medium, anchor: str, rates: Mapping[str, float], times: Mapping[str, tuple[float, float]], title: str
+) -> bytes | None:
+    """BD-rate against the anchor over seconds per unit, encoding and decoding. rates: percent. None without any rate."""
     if not rates:
         return None
     figure = Figure(figsize=(10, 4.5), layout="constrained")
@@ -62,7 +74,7 @@ def speed_plot(anchor: str, rates: Mapping[str, float], times: Mapping[str, tupl
                 axes.plot(seconds[direction], rates[label], "o", color=colour(place))
         axes.set_xscale("log")
         axes.margins(x=0.25, y=0.15)
-        axes.set(xlabel=f"{name}, seconds per megapixel")
+        axes.set(xlabel=f"{name}, seconds per {medium.unit}")
         axes.grid(alpha=0.3, which="both")
     both[0].set_ylabel(f"BD-rate against {anchor} [%]")
     figure.suptitle(title)
@@ -70,6 +82,23 @@ def speed_plot(anchor: str, rates: Mapping[str, float], times: Mapping[str, tupl
     figure.draw_without_rendering()  # the layout decides where points lie on the paper
     for axes, direction in zip(both, (0, 1)):
         label_points(axes, {label: (seconds[direction], rates[label]) for label, seconds in times.items() if label in rates})
+    return _png(figure)
+
+
+def frames_plot(axis: str, details: Sequence[Detail], title: str) -> bytes | None:
+    """Quality of every frame of the details, all codecs of a file at nearly the same bytes. None without any."""
+    shown = [detail for detail in details if any(crop.preview.series for crop in detail.crops)]
+    if not shown:
+        return None
+    figure = Figure(figsize=(9, 3.2 * len(shown)), layout="constrained")
+    for axes, detail in zip(figure.subplots(len(shown), squeeze=False)[:, 0], shown):
+        coded = [crop for crop in detail.crops if crop.preview.series]
+        for place, crop in enumerate(coded):
+            axes.plot(crop.preview.series, color=colour(place), label=f"{crop.label}, {crop.bytes} bytes", linewidth=1.2)
+        axes.set(title=os.path.basename(detail.file), xlabel="frame", ylabel=axis)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.suptitle(title)
     return _png(figure)
 
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 
 from vqc.batch import Job, Outcome
-from vqc.image_files import read_image
-from vqc.places import readable
 
 from .codecs import Codec, Setting
 from .memory import give_back, peak_memory
-from .metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -43,30 +38,32 @@ class Measure:
         # Also where another job of the same process set it otherwise: times are those of a stated number of threads.
         torch.set_num_threads(self.threads)
         codec = self.codecs[point.codec]
-        image = load(point.source)
-        first = _warm_up(codec, image, point.setting)
+        medium = codec.MEDIUM
+        original = medium.load(point.source)
+        first = _warm_up(codec, original, point.setting)
         with peak_memory() as encoding_memory:
             began = perf_counter()
-            data = codec.encode(image, point.setting)
+            data = codec.encode(original, point.setting)
             encoding_time = perf_counter() - began
         with peak_memory() as decoding_memory:
             began = perf_counter()
             decoded = codec.decode(data)
             decoding_time = perf_counter() - began
-        if decoded.shape != image.shape or decoded.dtype != np.uint8:
-            raise RuntimeError(f"{codec.label} decoded {decoded.shape} {decoded.dtype} from {image.shape} uint8")
+        try:
+            decoded = medium.fit(original, decoded)
+        except RuntimeError as error:
+            raise RuntimeError(f"{codec.label} {error}") from error
         began = perf_counter()
-        values = {METRICS[name].key: METRICS[name].compute(image, decoded) for name in self.metrics}
+        values = {medium.metrics[name].key: medium.metrics[name].compute(original, decoded) for name in self.metrics}
+        series = {medium.series.key: medium.series.compute(original, decoded)} if medium.series else {}
         metric_time = perf_counter() - began
-        height, width = image.shape[:2]
+        facts = medium.described(original)
         row: dict[str, Any] = {
             "file": point.source,
             "codec": point.codec,
             "setting": point.setting,
-            "width": width,
-            "height": height,
-            "bytes": len(data),
-            "bpp": 8 * len(data) / (width * height),
+            **facts,
+            **medium.sizes(len(data), facts),
             **values,
             "encoding_time": encoding_time,
             "decoding_time": decoding_time,
@@ -74,28 +71,15 @@ class Measure:
             "decoding_memory": _more(decoding_memory.added, first[1]),
             "metric_time": metric_time,
             "other_time": perf_counter() - start - encoding_time - decoding_time - metric_time,
+            **series,
         }
         return Outcome(point, row)
-
-
-@lru_cache(maxsize=2)
-def load(source: str) -> np.ndarray:
-    """The picture (H, W, 3) uint8 as stored (not turned by its orientation), grey as three equal colours, alpha left out.
-
-    Raises ValueError for more than 8 bits per sample, which the codecs compared do not all hold, and what read_image raises.
-    """
-    pixels = read_image(readable(source))
-    if pixels.depth != 8:
-        raise ValueError(f"{source} has {pixels.depth} bits per sample; only pictures of 8 bits are compared")
-    image = np.ascontiguousarray(np.broadcast_to(pixels.colour, (pixels.height, pixels.width, 3)))
-    image.flags.writeable = False  # shared by every measurement of this process
-    return image
 
 
 _warm: set[str] = set()  # codecs that this process has run before
 
 
-def _warm_up(codec: Codec, image: np.ndarray, setting: Setting) -> tuple[int | None, int | None]:
+def _warm_up(codec: Codec, original: Any, setting: Setting) -> tuple[int | None, int | None]:
     """Run a codec once in this process before it is timed: models are loaded and code paths chosen at first use.
 
     Returns the memory that encoder and decoder took, which later calls find already there and use again; None where it is not
@@ -105,7 +89,7 @@ def _warm_up(codec: Codec, image: np.ndarray, setting: Setting) -> tuple[int | N
         return None, None
     give_back()
     with peak_memory() as encoding:
-        data = codec.encode(image, setting)
+        data = codec.encode(original, setting)
     give_back()
     with peak_memory() as decoding:
         codec.decode(data)

@@ -13,13 +13,12 @@ from typing import Any
 from tqdm import tqdm
 
 from . import plots, tables
-from .crops import Crop, Detail
 from .files import OutputFolder
+from .medium import Medium
+from .previews import Crop, Detail
 from .results import Results, finite
 from .rows import Row, RowLog
 from .summary import Comparison, Summary, compare
-
-ROW_COLUMNS = ("file", "codec", "setting", "width", "height", "bytes", "bpp")
 
 
 def write_report(
@@ -30,6 +29,7 @@ def write_report(
     details: Sequence[Detail],
     log: RowLog,
     *,
+    notes: Sequence[str],
     anchor: str,
     min_overlap: float,
     title: str,
@@ -37,14 +37,14 @@ def write_report(
 ) -> list[Comparison]:
     """Write everything but the rows themselves into the folder and return the comparisons, single files left out.
 
-    log: where all rows of the run are, failures too. anchor: what speed is drawn against.
+    log: where all rows of the run are, failures too. notes: what a reader has to know. anchor: what speed is drawn against.
     """
-    labels = list(summary.settings)
+    medium, labels = summary.medium, list(summary.settings)
     versions = {label: codec["version"] for label, codec in run["codecs"].items()}
     averages = summary.averages(versions)
     comparisons = _compare(folder, summary, averages, published, min_overlap, quiet)
     times = {
-        results.name: tuple(summary.seconds_per_megapixel(results.name, key) for key in ("encoding_time", "decoding_time"))
+        results.name: tuple(summary.seconds_per_unit(results.name, key) for key in ("encoding_time", "decoding_time"))
         for results in averages
     }
     for results in averages:
@@ -56,19 +56,24 @@ def write_report(
         "files_averaged": len(summary.common()),
         "codecs": [results.document() for results in averages],
         "published": [results.document() for results in published],
-        "seconds_per_megapixel": {label: dict(zip(("encoding", "decoding"), pair)) for label, pair in times.items()},
+        times_key(medium): {label: dict(zip(("encoding", "decoding"), pair)) for label, pair in times.items()},
         "peak_memory": {
             label: {way: summary.peak(label, f"{way}_memory") for way in ("encoding", "decoding")} for label in times
         },
         "comparisons": [tables.comparison_document(comparison) for comparison in comparisons],
+        "notes": list(notes),
         "failures": summary.failures,
     }
     folder.write("results.json", tables.to_json(finite(document)))
-    columns = (*ROW_COLUMNS, *(c for c in summary.columns if c not in (*ROW_COLUMNS, "pixels")), "error")
+    columns = ("file", "codec", "setting", *medium.facts, *summary.columns[:-1], "error")
     folder.write("rows.csv", tables.rows_csv(summary.current(log.rows()), columns))
+    if medium.series:
+        folder.write("frames.csv", tables.frames_csv(summary.current(log.rows()), medium.series.key))
     folder.write("averages.csv", tables.averages_csv(averages))
     folder.write("bd.csv", tables.rows_csv(map(tables.comparison_row, comparisons), tables.BD_COLUMNS))
     pictures = _pictures(summary, averages, published, comparisons, times, anchor, title)
+    if medium.series and details:
+        pictures["frames.png"] = plots.frames_plot(medium.series.title, details, title)
     for name, png in pictures.items():
         folder.write(name, png)
     folder.write("index.html", page(document, summary, averages, published, details, anchor))
@@ -105,12 +110,14 @@ def _pictures(
     anchor: str,
     title: str,
 ) -> dict[str, bytes]:
-    drawn = [results for results in published if results.headline]
-    pictures = {f"rd-{metric.name}.png": plots.curve_plot(metric, averages, drawn, title) for metric in summary.metrics}
+    drawn, medium = [results for results in published if results.headline], summary.medium
+    curves = {metric: plots.curve_plot(medium, metric, averages, drawn, title) for metric in summary.metrics}
+    pictures = {f"rd-{metric.name}.png": png for metric, png in curves.items()}
     metric = summary.metrics[0]
     rates = {c.test: c.rate for c in comparisons if c.metric == metric.name and c.anchor == anchor and c.rate is not None}
     rates[anchor] = 0.0
-    pictures["speed.png"] = plots.speed_plot(anchor, rates, times, f"{title}, {metric.title}") if anchor in times else None
+    heading = f"{title}, {metric.title}"
+    pictures["speed.png"] = plots.speed_plot(medium, anchor, rates, times, heading) if anchor in times else None
     return {name: png for name, png in pictures.items() if png}
 
 
@@ -123,7 +130,7 @@ def page(
     anchor: str,
 ) -> str:
     """The HTML page: the template with all its data as one JSON block."""
-    curves = []
+    medium, curves = summary.medium, []
     for place, results in enumerate([*averages, *published]):
         for metric in summary.metrics:
             if (curve := results.curve(metric)) is not None and curve.rate:
@@ -131,16 +138,25 @@ def page(
                 curves.append({**line, "published": results.published, "shown": results.headline, "place": place})
     data = {
         "title": document["title"],
+        "medium": {
+            "plural": medium.plural,
+            "rate": medium.rate_name,
+            "logarithmic": medium.logarithmic,
+            "unit": medium.unit,
+            "look": medium.look,
+            "series": medium.series and medium.series.title,
+        },
         "run": document["run"],
         "files": document["files"],
         "averaged": document["files_averaged"],
+        "notes": document["notes"],
         "failures": [*document["failures"][:200]],
         "failed": len(document["failures"]),
         "metrics": [{"name": m.name, "title": m.title, "unit": m.unit} for m in summary.metrics],
         "curves": curves,
         "colours": plots.COLOURS,
         "anchor": anchor,
-        "times": document["seconds_per_megapixel"],
+        "times": document[times_key(medium)],
         "memory": document["peak_memory"],
         "comparisons": document["comparisons"],
         "details": [_detail(detail) for detail in details],
@@ -152,9 +168,23 @@ def page(
 
 
 def _detail(detail: Detail) -> dict[str, Any]:
-    return {"file": os.path.basename(detail.file), "window": detail.window, "crops": [_crop(crop) for crop in detail.crops]}
+    return {"file": os.path.basename(detail.file), "crops": [_crop(crop) for crop in detail.crops]}
 
 
 def _crop(crop: Crop) -> dict[str, Any]:
-    image = "data:image/png;base64," + base64.b64encode(crop.png).decode()
-    return {**{key: value for key, value in asdict(crop).items() if key != "png"}, "image": image}
+    shown = crop.preview
+    return {
+        **{key: value for key, value in asdict(crop).items() if key != "preview"},
+        "image": _data_url("image/png", shown.image),
+        "sound": shown.sound and _data_url("audio/flac", shown.sound),
+        "series": shown.series,
+    }
+
+
+def _data_url(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def times_key(medium: Medium) -> str:
+    """Key of the times in results.json."""
+    return f"seconds_per_{medium.unit.replace(' ', '_')}"

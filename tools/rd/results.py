@@ -10,16 +10,17 @@ from importlib.resources import files
 from typing import Any
 
 from .bd import Curve, curve
-from .metrics import METRICS, Metric
+from .medium import Medium, Metric
+from .picture import PICTURE
 
 KODAK_FILES = frozenset(f"kodim{number:02}" for number in range(1, 25))
 
 
 @dataclass(frozen=True)
 class Results:
-    """Points of a codec, averaged over pictures: lists of the same length under `bpp` and the keys of metrics.
+    """Points of a codec, averaged over files: lists of the same length under the key of the rate and those of metrics.
 
-    published: not measured in this run. headline: drawn without being asked for.
+    published: not measured in this run. headline: drawn without being asked for. rate: key of the rate.
     """
 
     name: str
@@ -27,13 +28,14 @@ class Results:
     results: dict[str, list[Any]]
     published: bool = False
     headline: bool = True
+    rate: str = "bpp"
 
     def curve(self, metric: Metric) -> Curve | None:
         """Its curve in a metric, on the axis of the metric; None when it has no such results."""
         values = self.results.get(metric.key)
         if values is None:
             return None
-        return curve(self.results["bpp"], [None if value is None else metric.axis(value) for value in values])
+        return curve(self.results[self.rate], [None if value is None else metric.axis(value) for value in values])
 
     def document(self) -> dict[str, Any]:
         """As written to a file; infinities, which JSON does not have, as null."""
@@ -49,8 +51,9 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_results(data: bytes, origin: str) -> list[Results]:
-    """Results of a JSON file: one object with `results`, a list of such, or bare lists by key, as eval_model may print them.
+def read_results(data: bytes, origin: str, medium: Medium = PICTURE) -> list[Results]:
+    """Results on files of the medium, out of JSON: one object with `results`, a list of such, or bare lists by key, as
+    eval_model may print them.
 
     compressai's eval_model names its keys `psnr` and `ms-ssim` in older files; they count as over RGB.
     Raises ValueError, naming `origin`, for anything else.
@@ -60,10 +63,10 @@ def read_results(data: bytes, origin: str) -> list[Results]:
     except ValueError as error:
         raise ValueError(f"{origin} is not JSON: {error}") from error
     entries = document if isinstance(document, list) else [document]
-    return [_read_entry(entry, origin) for entry in entries]
+    return [_read_entry(entry, origin, medium) for entry in entries]
 
 
-def _read_entry(entry: Any, origin: str) -> Results:
+def _read_entry(entry: Any, origin: str, medium: Medium) -> Results:
     if not isinstance(entry, dict):
         raise ValueError(f"{origin}: results are an object with name, description and results, not {type(entry).__name__}")
     results = entry.get("results", entry)
@@ -71,22 +74,22 @@ def _read_entry(entry: Any, origin: str) -> Results:
         raise ValueError(f"{origin}: `results` is an object of lists, not {type(results).__name__}")
     renamed = {"psnr": "psnr-rgb", "ms-ssim": "ms-ssim-rgb"}
     lists = {renamed.get(key, key): value for key, value in results.items() if isinstance(value, list)}
-    wanted = ["bpp", *(metric.key for metric in METRICS.values() if metric.key in lists)]
-    if "bpp" not in lists or len(wanted) < 2:
-        known = ", ".join(metric.key for metric in METRICS.values())
-        raise ValueError(f"{origin}: no list `bpp`, or none of a metric ({known})")
+    keys = [metric.key for metric in medium.metrics.values()]
+    wanted = [medium.rate, *(key for key in keys if key in lists)]
+    if medium.rate not in lists or len(wanted) < 2:
+        raise ValueError(f"{origin}: no list `{medium.rate}`, or none of a metric ({', '.join(keys)})")
     for key in wanted:
-        _check_numbers(lists[key], len(lists["bpp"]), f"{origin}: `{key}`")
-    similarity = METRICS["ms-ssim"].key
-    if similarity in lists and any(value is not None and not 0 <= value <= 1 for value in lists[similarity]):
-        raise ValueError(f"{origin}: `{similarity}` is outside 0..1 (it must not be in dB)")
+        _check_numbers(lists[key], lists[medium.rate], f"{origin}: `{key}`", medium.rate)
+    for key in wanted:
+        if key.startswith("ms-ssim") and any(value is not None and not 0 <= value <= 1 for value in lists[key]):
+            raise ValueError(f"{origin}: `{key}` is outside 0..1 (it must not be in dB)")
     name = str(entry.get("name", origin))
-    return Results(name, str(entry.get("description", "")), lists, True, bool(entry.get("headline", True)))
+    return Results(name, str(entry.get("description", "")), lists, True, bool(entry.get("headline", True)), medium.rate)
 
 
-def _check_numbers(values: list[Any], count: int, what: str) -> None:
-    if len(values) != count:
-        raise ValueError(f"{what} has {len(values)} values and `bpp` {count}")
+def _check_numbers(values: list[Any], rates: list[Any], what: str, rate: str) -> None:
+    if len(values) != len(rates):
+        raise ValueError(f"{what} has {len(values)} values and `{rate}` {len(rates)}")
     for value in values:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ValueError(f"{what} holds {value!r}, which is not a number")

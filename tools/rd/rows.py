@@ -104,7 +104,10 @@ def _drop_torn_line(path: str) -> None:
 
 
 def _compare(there: Row, now: Row) -> None:
-    """Codecs and metrics of both runs must be the same; further codecs may join."""
+    """Medium, codecs and metrics of both runs must be the same; further codecs may join."""
+    before, wanted = (run.get("medium", "picture") for run in (there, now))  # runs of old have only pictures
+    if before != wanted:
+        raise ResumeError(f"results there are of {before}s, not {wanted}s: --force starts anew")
     if there.get("metrics") != now["metrics"]:
         raise ResumeError(f"results there have metrics {there.get('metrics')}, not {now['metrics']}: --force starts anew")
     for label, codec in now["codecs"].items():

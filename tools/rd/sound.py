@@ -1,114 +1,101 @@
-"""`vqc rd-sound`: rate against quality of sound, vqc beside Opus, AAC and MP3, by the bytes of whole files."""
+"""Sounds as a medium of `vqc rd`: (C, N) float32 at 48 kHz, by kbit/s of whole files."""
 
 from __future__ import annotations
 
-import csv
-import json
-from pathlib import Path
-from time import perf_counter
+import io
+import os
+from functools import lru_cache
 
-import click
 import numpy as np
-import torch
+import soundfile
 
+from vqc.media import SOUND_EXTENSIONS
+from vqc.places import readable
 from vqc.sound import CODED_RATE, resample
 from vqc.sound_files import open_sound
-from vqc.tools.rd.sound_codecs import CODECS
-from vqc.tools.rd.sound_metrics import MEASURES
+
+from .medium import Medium, Preview
+from .picture import png
+from .sound_metrics import METRICS, magnitudes, mel_distance
+
+# A codec may add a part of its last frame; that more is missing is no such thing.
+SLACK = CODED_RATE // 10
+# Of a sound to listen to: the page holds it once for each codec.
+SECONDS = 5
+_HEIGHT, _WIDTH, _WINDOW = 160, 480, 1024
+_LOUDEST, _SOFTEST = 0.0, -96.0  # dB, a full-scale sine being near 0
 
 
-def load(path: Path) -> np.ndarray:
-    """A sound as (C, N) float32 at 48 kHz."""
-    with open_sound(path) as (kind, blocks):
-        return np.concatenate(list(resample(blocks, kind.channels, kind.rate, CODED_RATE)), axis=1)
+@lru_cache(maxsize=2)
+def load(source: str) -> np.ndarray:
+    """The sound (C, N) float32, resampled to 48 kHz. Raises what open_sound raises, and ValueError when it is empty."""
+    with open_sound(readable(source)) as (kind, blocks):
+        wave = np.concatenate(list(resample(blocks, kind.channels, kind.rate, CODED_RATE)), axis=1)
+    if not wave.shape[1]:
+        raise ValueError(f"{source} has no samples")
+    wave.flags.writeable = False  # shared by every measurement of this process
+    return wave
 
 
-def aligned(decoded: np.ndarray, length: int) -> np.ndarray:
-    """Cut or padded to `length` samples."""
-    decoded = decoded[:, :length]
-    return np.pad(decoded, ((0, 0), (0, length - decoded.shape[1])))
+def fit(original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+    """Clipped to full scale, and cut or padded by up to a tenth of a second. Raises RuntimeError for another shape."""
+    if len(decoded) != len(original) or abs(decoded.shape[1] - original.shape[1]) > SLACK:
+        raise RuntimeError(f"decoded {decoded.shape} samples from {original.shape}")
+    kept = np.clip(decoded[:, : original.shape[1]], -1, 1).astype(np.float32)
+    return np.pad(kept, ((0, 0), (0, original.shape[1] - kept.shape[1])))
 
 
-def available(names: list[str]) -> list[str]:
-    """The measures whose packages are installed; says which are left out."""
-    wave = np.random.default_rng(0).normal(0, 0.1, (1, CODED_RATE)).astype(np.float32)
-    found = []
-    for name in names:
-        try:
-            MEASURES[name](wave, wave)
-            found.append(name)
-        except ImportError as error:
-            click.echo(f"{name} is left out: {error} (extra: sound)", err=True)
-    return found
+def loudest_part(wave: np.ndarray, seconds: float = SECONDS) -> slice:
+    """The samples of the part of at most this length with the most energy."""
+    length = min(round(seconds * CODED_RATE), wave.shape[1])
+    energy = np.concatenate(([0.0], np.cumsum(np.square(wave, dtype=np.float64).sum(axis=0))))
+    start = int(np.argmax(energy[length:] - energy[: len(energy) - length]))
+    return slice(start, start + length)
 
 
-def measure(codec: str, wave: np.ndarray, kbps: float, measures: list[str]) -> dict[str, float]:
-    """One file of one codec: real rate, times (warm, of a second of sound) and measures."""
-    start = perf_counter()
-    data = CODECS[codec].encode(wave, kbps)
-    middle = perf_counter()
-    decoded = CODECS[codec].decode(data)
-    end = perf_counter()
-    seconds = wave.shape[1] / CODED_RATE
-    decoded = aligned(np.clip(decoded, -1, 1), wave.shape[1])
-    return {
-        "kbps": len(data) * 8 / seconds / 1000,
-        "encoding_time": (middle - start) / seconds,
-        "decoding_time": (end - middle) / seconds,
-        **{name: MEASURES[name](wave, decoded) for name in measures},
-    }
+def spectrogram(wave: np.ndarray) -> np.ndarray:
+    """(160, 480, 3) uint8: level of the channels' mean, -96 to 0 dB, over time and, upwards, 0 to 24 kHz on the mel scale."""
+    from matplotlib import colormaps
+
+    level = 20 * np.log10(magnitudes(wave.mean(axis=0, keepdims=True), _WINDOW, _WINDOW // 4)[0].numpy() + 1e-9)
+    mel = np.linspace(2595 * np.log10(1 + CODED_RATE / 2 / 700), 0, _HEIGHT)
+    rows = (700 * (10 ** (mel / 2595) - 1) * _WINDOW / CODED_RATE).round().astype(int)
+    columns = np.linspace(0, level.shape[1] - 1, _WIDTH).round().astype(int)
+    shade = (level[np.ix_(rows, columns)] - _SOFTEST) / (_LOUDEST - _SOFTEST)
+    return colormaps["magma"](np.clip(shade, 0, 1), bytes=True)[..., :3]
 
 
-@click.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--codecs", default="vqc,opus", show_default=True, help=f"Out of {', '.join(CODECS)}.")
-@click.option("--rates", default="3,6,9,12,24", show_default=True, help="Asked for, in kbit/s.")
-@click.option("--metrics", default=",".join(MEASURES), show_default=True, help="Columns, in order.")
-@click.option("--mono", is_flag=True, help="Mix everything down to mono first.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for rows.csv and averages.json.")
-def command(inputs: tuple[Path, ...], codecs: str, rates: str, metrics: str, mono: bool, out: Path | None) -> None:
-    """Measure codecs of sound on INPUTS, files or folders: rate of whole files, ViSQOL, STOI, mel distance, SI-SDR, times.
+def _preview(original: np.ndarray, decoded: np.ndarray) -> Preview:
+    part = decoded[:, loudest_part(original)]
+    file = io.BytesIO()
+    soundfile.write(file, part.T, CODED_RATE, subtype="PCM_16", format="FLAC")
+    return Preview(png(spectrogram(part)), file.getvalue())
 
-    The encoding time of vqc includes its search for the rate. One thread. A file that a codec refuses is reported and left out.
-    """
-    torch.set_num_threads(1)
-    chosen, wanted = codecs.split(","), metrics.split(",")
-    for name in [*chosen, *wanted]:
-        if name not in CODECS and name not in MEASURES:
-            raise click.UsageError(f"{name} is none of {', '.join([*CODECS, *MEASURES])}.")
-    asked = [float(rate) for rate in rates.split(",")]
-    wanted = available(wanted)
-    paths = [p for given in inputs for p in (sorted(given.iterdir()) if given.is_dir() else [given])]
-    rows: list[dict] = []
-    for path in paths:
-        try:
-            wave = load(path)
-        except ValueError as error:
-            click.echo(f"{path}: {error}", err=True)
-            continue
-        wave = wave.mean(axis=0, keepdims=True) if mono else wave
-        for codec in chosen:
-            for rate in asked:
-                try:
-                    rows.append({"file": path.name, "codec": codec, "asked": rate} | measure(codec, wave, rate, wanted))
-                except (ValueError, OSError) as error:
-                    click.echo(f"{path.name}, {codec} at {rate:g} kbit/s: {error}", err=True)
-    averages = []
-    keys = ["kbps", *wanted, "encoding_time", "decoding_time"]
-    click.echo("".join(f"{name:>15}" for name in ("codec", "asked", "files", *keys)))
-    for codec in chosen:
-        for rate in asked:
-            part = [row for row in rows if row["codec"] == codec and row["asked"] == rate]
-            if part:
-                mean = {key: float(np.mean([row[key] for row in part])) for key in keys}
-                averages.append({"codec": codec, "asked": rate, "files": len(part), **mean})
-                click.echo(f"{codec:>15}{rate:>15g}{len(part):>15}" + "".join(f"{mean[key]:>15.4f}" for key in keys))
-    if out is not None and rows:
-        out.mkdir(parents=True, exist_ok=True)
-        with open(out / "rows.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-        (out / "averages.json").write_text(json.dumps(averages, indent=1) + "\n")
-    if not rows:
-        raise click.ClickException("nothing could be measured")
+
+def _is_sound(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SOUND_EXTENSIONS
+
+
+SOUND = Medium(
+    name="sound",
+    plural="sounds",
+    is_file=_is_sound,
+    load=load,
+    fit=fit,
+    facts={"channels": len, "duration": lambda wave: wave.shape[1] / CODED_RATE},
+    rates={"kbps": lambda facts: 1000 * facts["duration"]},
+    rate_name="kbit/s",
+    logarithmic=True,
+    unit="second of sound",
+    units=lambda facts: facts["duration"],
+    metrics=METRICS,
+    codecs="vqc,opus,aac,mp3",
+    chosen_metrics="visqol,stoi,mel,si-sdr",
+    anchor="opus",
+    preview=_preview,
+    figure=lambda original, decoded: f"mel distance {mel_distance(original, decoded):.3f}",
+    look=(
+        "The same sound at the same size",
+        f"The loudest {SECONDS} seconds; spectrograms from 0 to 24 kHz on the mel scale, black at {_SOFTEST:.0f} dB.",
+    ),
+)

@@ -1,4 +1,4 @@
-"""From rows to what they say: averages over pictures, curves of each picture, and who needs how many bits more than whom."""
+"""From rows to what they say: averages over files, curves of each file, and who needs how many bits more than whom."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 
 from .bd import Curve, Delta, Spread, curve, delta, spread
 from .codecs import Setting
-from .metrics import METRICS, Metric
+from .medium import Medium, Metric
 from .results import Results
 from .rows import Row
 
-SIZES = ("bytes", "bpp")
 COSTS = ("encoding_time", "decoding_time", "encoding_memory", "decoding_memory", "metric_time", "other_time")
 
 
@@ -28,11 +27,13 @@ class Summary:
 
     settings: Mapping[str, Sequence[Setting]]
     metrics: Sequence[Metric]
+    medium: Medium
     failures: list[Row] = field(default_factory=list)
     _cells: dict[str, dict[str, dict[Setting, array]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.columns = (*SIZES, *(metric.key for metric in self.metrics), *COSTS, "pixels")
+        self.measured_keys = ("bytes", *self.medium.rates, *(metric.key for metric in self.metrics), *COSTS[:4])
+        self.columns = (*self.measured_keys, *COSTS[4:], "units")
         self._cells = {label: {} for label in self.settings}
 
     def add(self, row: Row) -> None:
@@ -42,7 +43,7 @@ class Summary:
         if "error" in row:
             self.failures.append(row)
             return
-        row = {**row, "pixels": row["width"] * row["height"]}
+        row = {**row, "units": self.medium.units(row)}
         values = array("d", (math.nan if row.get(key) is None else row[key] for key in self.columns))
         self._cells[row["codec"]].setdefault(row["file"], {})[row["setting"]] = values
 
@@ -67,7 +68,7 @@ class Summary:
         return [label for label in self.settings if self.complete(label)]
 
     def common(self) -> list[str]:
-        """Files that are complete for every codec that has any: all averages are over the same pictures."""
+        """Files that are complete for every codec that has any: all averages are over the same files."""
         sets = [set(self.complete(label)) for label in self.measured()]
         return sorted(set.intersection(*sets)) if sets else []
 
@@ -89,15 +90,15 @@ class Summary:
         found = []
         for label in self.measured():
             results: dict[str, list[Any]] = {"setting": list(self.settings[label])}
-            for key in (*SIZES, *(metric.key for metric in self.metrics), *COSTS[:4]):
+            for key in self.measured_keys:
                 results[key] = self.average(label, files, key)
-            found.append(Results(label, descriptions.get(label, ""), results if files else {}))
+            found.append(Results(label, descriptions.get(label, ""), results if files else {}, rate=self.medium.rate))
         return [results for results in found if results.results]
 
-    def seconds_per_megapixel(self, label: str, key: str) -> float:
-        """Median over files and settings of a time, per megapixel."""
-        times, pixels = self.columns.index(key), self.columns.index("pixels")
-        every = sorted(v[times] / v[pixels] * 1e6 for points in self._cells[label].values() for v in points.values())
+    def seconds_per_unit(self, label: str, key: str) -> float:
+        """Median over files and settings of a time, per unit of the medium (megapixel, second of sound)."""
+        times, units = self.columns.index(key), self.columns.index("units")
+        every = sorted(v[times] / v[units] for points in self._cells[label].values() for v in points.values())
         return every[len(every) // 2]
 
     def peak(self, label: str, key: str) -> float | None:
@@ -109,7 +110,7 @@ class Summary:
     def file_curve(self, label: str, file: str, metric: Metric) -> Curve:
         """Curve of a codec on one file."""
         values = self.values(label, file, metric.key)
-        rates = [rate or 0.0 for rate in self.values(label, file, "bpp")]
+        rates = [rate or 0.0 for rate in self.values(label, file, self.medium.rate)]
         return curve(rates, [None if value is None else metric.axis(value) for value in values])
 
 
@@ -117,7 +118,7 @@ class Summary:
 class Comparison:
     """A codec against an anchor in one metric.
 
-    averages: delta of the curves that are means over pictures, the only one there is for published curves. rates, qualities:
+    averages: delta of the curves that are means over files, the only one there is for published curves. rates, qualities:
     spread of the deltas of single files, in percent and in the unit of the metric; None where all were refused. files: those
     deltas by file. compared: number of files, refused ones too; published curves have none.
     """
@@ -175,11 +176,3 @@ def _comparison(metric: str, anchor: str, test: str, averages: Delta, files: Map
     rates = spread(found.rate for found in files.values())
     qualities = spread(found.quality for found in files.values())
     return Comparison(metric, anchor, test, averages, rates, qualities, len(files), files)
-
-
-def metrics_named(names: Sequence[str]) -> list[Metric]:
-    """Metrics by name. Raises ValueError for an unknown one."""
-    names = [name.strip() for name in names]
-    if unknown := [name for name in names if name not in METRICS]:
-        raise ValueError(f"unknown metric {', '.join(unknown)}: choose from {', '.join(METRICS)}")
-    return [METRICS[name] for name in names]

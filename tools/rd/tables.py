@@ -12,14 +12,14 @@ from typing import Any
 
 from .results import Results, finite
 from .rows import Row
-from .summary import COSTS, SIZES, Comparison, Summary
+from .summary import Comparison, Summary
 
 
 def codec_document(summary: Summary, results: Results) -> dict[str, Any]:
     """A codec in compressai's shape, with the same lists for each file under `per_file`."""
-    keys = (*SIZES, *(metric.key for metric in summary.metrics), *COSTS[:4])
     per_file = {
-        file: {key: summary.values(results.name, file, key) for key in keys} for file in summary.complete(results.name)
+        file: {key: summary.values(results.name, file, key) for key in summary.measured_keys}
+        for file in summary.complete(results.name)
     }
     return {**results.document(), "files_averaged": len(summary.common()), "per_file": finite(per_file)}
 
@@ -39,13 +39,20 @@ def rows_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
     return file.getvalue()
 
 
+def frames_csv(rows: Iterable[Row], key: str) -> str:
+    """One line per frame: what the rows hold as a list under `key`."""
+    columns = ("file", "codec", "setting", "frame", key)
+    lines = ({**row, "frame": frame, key: value} for row in rows for frame, value in enumerate(row.get(key, ())))
+    return rows_csv(lines, columns)
+
+
 def averages_csv(averages: Sequence[Results]) -> str:
     """One line per codec and setting."""
     keys = list(dict.fromkeys(key for results in averages for key in results.results))
     rows = (
         {"codec": results.name, **{key: values[place] for key, values in results.results.items()}}
         for results in averages
-        for place in range(len(results.results["bpp"]))
+        for place in range(len(results.results["setting"]))
     )
     return rows_csv(rows, ["codec", *keys])
 

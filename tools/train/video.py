@@ -93,6 +93,9 @@ class VideoTask:
         self.left = [left - self.settings.frames for left in self.left]
         parts = (reference.y.clamp(0, 1), reference.uv.clamp(0, 1), reference.features, reference.latents)
         self.reference = Reference(*(part.detach().float().clone() for part in parts))
+        for i in range(len(self.walks)):  # a walk that has run away must not be gone on with
+            if not all(getattr(self.reference, name)[i].isfinite().all() for name in ("y", "uv", "features", "latents")):
+                self.left[i] = 0
         return loss, {"bpp": bpp, "mse": mse * 65025}
 
     def evaluate(self) -> dict[int, list[float]]:
@@ -103,7 +106,8 @@ class VideoTask:
             for path in list_clips(Path(self.settings.evaluate)):
                 planes = read_planes(path, self.settings.evaluation_frames)
                 y, uv = (torch.from_numpy(p).to(self.device).float() / 255 for p in split(planes))
-                first = [torch.from_numpy(p).to(self.device).float() / 255 for p in split(code_intra(planes[0], (r + INTRA_OFFSET,)))]
+                coded = split(code_intra(planes[0], (r + INTRA_OFFSET,)))
+                first = [torch.from_numpy(p).to(self.device).float() / 255 for p in coded]
                 search = MotionSearch(y.shape[-1], y.shape[-2], quantiser(r * 100))
                 search(planes[0])
                 row = torch.full((1,), float(r), device=self.device)

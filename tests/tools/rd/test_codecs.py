@@ -17,14 +17,15 @@ import vqc
 from vqc.models import weights
 from vqc.tools.compressai_shim import CompressaiMissing, import_compressai
 from vqc.tools.rd.codecs import CODECS, CodecUnavailable, make_codec, make_codecs
-from vqc.tools.rd.metrics import psnr
+from vqc.tools.rd.picture import PICTURE
+from vqc.tools.rd.picture_metrics import psnr
 
 CONVERT = f"{sys.executable} -c "
 HEAD = CONVERT + "'import sys; from PIL import Image; Image.open(sys.argv[1])"
 ENCODER = HEAD + ".save(sys.argv[2], \"WEBP\", quality=int(sys.argv[3]))'"
 DECODER = HEAD + ".save(sys.argv[2])'"
 PROGRAMS = {"mine": (f"{ENCODER} {{source}} {{coded}} {{quality}}", f"{DECODER} {{coded}} {{decoded}}")}
-NAMES = [name for name in CODECS if name != "zoo"] + ["mine"]
+NAMES = [name for name in CODECS[PICTURE.name] if name != "zoo"] + ["mine"]
 
 
 def codec_here(spec):

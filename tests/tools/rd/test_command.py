@@ -190,6 +190,21 @@ def test_wrong_arguments_are_named(arguments, word, folder, tmp_path):
     assert word in run(*arguments, "--out", tmp_path / "r", code=2)
 
 
+def test_a_crop_may_be_spelled_another_way(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    arguments = ["--codecs", "jpeg", "--metrics", "psnr", "--points", "4", "--out", tmp_path / "r"]
+    run("drawn0.png", "drawn1.png", "--crop", "./drawn1.png", *arguments)
+    data = json.loads(re.search(r"const data = (.*);\n", (tmp_path / "r" / "index.html").read_text())[1])
+    assert [detail["file"] for detail in data["details"]] == ["drawn1.png"]
+
+
+def test_what_a_reader_has_to_know_stands_in_the_report_too(folder, tmp_path):
+    arguments = ["--codecs", "jpeg", "--metrics", "psnr", "--points", "4", "--crops", "0", "--out", tmp_path / "r"]
+    assert "do not compare" in run(folder, "--published", "kodak", *arguments)
+    assert "do not compare" in json.loads((tmp_path / "r" / "results.json").read_text())["notes"][0]
+    assert "do not compare" in (tmp_path / "r" / "index.html").read_text()
+
+
 def test_an_empty_folder_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "no pictures" in run(tmp_path / "empty", "--out", tmp_path / "r", code=2)

@@ -12,13 +12,15 @@ from PIL import Image
 
 from vqc.tools.rd.codecs import Codec, make_codec
 from vqc.tools.rd.memory import peak_memory
-from vqc.tools.rd.point import Measure, Point, load
+from vqc.tools.rd.picture import PICTURE, load
+from vqc.tools.rd.point import Measure, Point
 
 
 @dataclass(frozen=True)
 class Wrong(Codec):
     """Decodes to something else than the picture."""
 
+    MEDIUM = PICTURE
     settings = (1,)
 
     def encode(self, image, setting):

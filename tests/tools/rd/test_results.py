@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqc.tools.rd.metrics import METRICS
+from vqc.tools.rd.picture_metrics import METRICS
 from vqc.tools.rd.results import Results, is_kodak, published_kodak, read_results
 
 GOOD = {"name": "codec", "description": "d", "results": {"bpp": [0.1, 0.2], "psnr-rgb": [30, 33.5], "ms-ssim-rgb": [0.9, 0.95]}}

@@ -70,6 +70,13 @@ def test_rows_of_other_metrics_are_not_continued(tmp_path):
         begin(tmp_path, {**RUN, "metrics": ["ms-ssim"]}, resume=True)
 
 
+def test_rows_of_another_medium_are_not_continued(tmp_path):
+    begin(tmp_path)
+    assert begin(tmp_path, {**RUN, "medium": "picture"}, resume=True)[1] == []
+    with pytest.raises(ResumeError, match="of pictures, not sounds"):
+        begin(tmp_path, {**RUN, "medium": "sound"}, resume=True)
+
+
 def test_further_codecs_and_settings_may_join(tmp_path):
     begin(tmp_path)
     more = json.loads(json.dumps(RUN))

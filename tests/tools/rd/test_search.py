@@ -14,7 +14,7 @@ from PIL import Image
 
 from vqc.tools.rd.codecs import Codec, make_codec
 from vqc.tools.rd.command import rd
-from vqc.tools.rd.metrics import psnr
+from vqc.tools.rd.picture_metrics import psnr
 from vqc.tools.rd.search import TargetOutOfReach, largest_within, lowest_reaching, nearest_size
 
 

@@ -9,20 +9,32 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 
+from vqc.tools.rd.medium import Medium
+from vqc.tools.rd.picture import PICTURE
+from vqc.tools.rd.sound import SOUND
+from vqc.tools.rd.video import VIDEO
+
 from .base import Codec, CodecUnavailable, Setting
-from .own import Vqc
+from .own import VqcPicture, VqcSound, VqcVideo
 from .pillow import Avif, Jpeg, Jpeg2000, JpegXl, WebP
 from .program import Program
+from .sound import Aac, Mp3, Opus
+from .video import X264, X265, SvtAv1, Vp9
 from .zoo import Zoo
 
-CODECS: dict[str, type[Codec]] = {
-    "vqc": Vqc,
-    "jpeg": Jpeg,
-    "jpeg2000": Jpeg2000,
-    "webp": WebP,
-    "avif": Avif,
-    "jxl": JpegXl,
-    "zoo": Zoo,
+# By medium and name.
+CODECS: dict[str, dict[str, type[Codec]]] = {
+    PICTURE.name: {
+        "vqc": VqcPicture,
+        "jpeg": Jpeg,
+        "jpeg2000": Jpeg2000,
+        "webp": WebP,
+        "avif": Avif,
+        "jxl": JpegXl,
+        "zoo": Zoo,
+    },
+    SOUND.name: {"vqc": VqcSound, "opus": Opus, "aac": Aac, "mp3": Mp3},
+    VIDEO.name: {"vqc": VqcVideo, "x264": X264, "x265": X265, "svt-av1": SvtAv1, "vp9": Vp9},
 }
 __all__ = ["CODECS", "Codec", "CodecUnavailable", "Program", "Setting", "make_codec", "make_codecs"]
 
@@ -31,13 +43,15 @@ _OPTION = re.compile(r":(?=[a-z_]+=)")
 _CONVERTERS = {"int": int, "float": float, "str": str, "str | None": str}
 
 
-def make_codecs(specs: Iterable[str], programs: Mapping[str, tuple[str, str]], threads: int) -> list[Codec]:
+def make_codecs(
+    specs: Iterable[str], programs: Mapping[str, tuple[str, str]], threads: int, medium: Medium = PICTURE
+) -> list[Codec]:
     """The codecs of several specs, in that order. programs: name -> (encode template, decode template).
 
     Raises ValueError for an unknown name, option or value, a program that no spec names, and two codecs of the same label.
     """
     specs = [spec.strip() for spec in specs]
-    codecs = [make_codec(spec, programs, threads) for spec in specs]
+    codecs = [make_codec(spec, programs, threads, medium) for spec in specs]
     if unused := programs.keys() - {_OPTION.split(spec)[0] for spec in specs}:
         raise ValueError(f"--program {', '.join(sorted(unused))} is not among --codecs")
     labels = [codec.label for codec in codecs]
@@ -46,12 +60,17 @@ def make_codecs(specs: Iterable[str], programs: Mapping[str, tuple[str, str]], t
     return codecs
 
 
-def make_codec(spec: str, programs: Mapping[str, tuple[str, str]], threads: int = 1) -> Codec:
+def make_codec(
+    spec: str, programs: Mapping[str, tuple[str, str]], threads: int = 1, medium: Medium = PICTURE
+) -> Codec:
     """The codec of one spec; see `make_codecs`."""
     name, *options = _OPTION.split(spec)
-    kind = Program if name in programs else CODECS.get(name)
+    kind = Program if name in programs else CODECS[medium.name].get(name)
     if kind is None:
-        raise ValueError(f"unknown codec {name!r}: choose from {', '.join((*CODECS, *programs))}")
+        known = ", ".join((*CODECS[medium.name], *programs))
+        raise ValueError(f"unknown codec of {medium.plural} {name!r}: choose from {known}")
+    if kind.MEDIUM is not medium:
+        raise ValueError(f"--program {name} is for {kind.MEDIUM.plural}, and the inputs are {medium.plural}")
     given: dict[str, object] = {}
     if name in programs:
         given["encoder"], given["decoder"] = programs[name]
@@ -82,7 +101,7 @@ def _check_ladder(codec: Codec) -> None:
     if len(set(codec.ladder)) < len(codec.ladder) or "" in codec.ladder:
         raise ValueError(f"the ladder of {codec.label} has a setting twice or an empty one")
     if codec.LADDER and not isinstance(codec, Program):
-        low, *_, high = codec.settings
+        low, *_, high = sorted(codec.settings)
         if wrong := [rung for rung in codec.ladder if isinstance(rung, str) or not low <= rung <= high]:
             raise ValueError(f"the ladder of {codec.label} holds {wrong[0]}: settings are {low} to {high}")
 

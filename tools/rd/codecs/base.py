@@ -1,4 +1,4 @@
-"""What a codec is to `vqc rd`: real bytes out of pixels and pixels out of bytes, at a setting out of an ordered row of them."""
+"""What a codec is to `vqc rd`: real bytes out of an original and what they decode to, at a setting out of many."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+
+from vqc.tools.rd.medium import Medium
 
 Setting = int | float | str
 
@@ -28,6 +30,8 @@ class Codec(ABC):
     threads: int = 1
     ladder: tuple[Setting, ...] = ()
 
+    # What it codes; declared by every class that can be named on the command line.
+    MEDIUM: ClassVar[Medium]
     # The usual range of quality, smallest file first. `--points N` takes N settings evenly spaced along it.
     LADDER: ClassVar[tuple[float, ...]] = ()
 
@@ -37,22 +41,27 @@ class Codec(ABC):
         """Every setting there is, from the smallest file to the best quality."""
 
     @abstractmethod
-    def encode(self, image: np.ndarray, setting: Setting) -> bytes:
-        """The complete file for an image (H, W, 3) uint8."""
+    def encode(self, original: Any, setting: Setting) -> bytes:
+        """The complete file for an original, as the medium loads it."""
 
     @abstractmethod
-    def decode(self, data: bytes) -> np.ndarray:
-        """The image (H, W, 3) uint8 in a file made by `encode`."""
+    def decode(self, data: bytes) -> Any:
+        """What is in a file made by `encode`, in the same form."""
 
     @abstractmethod
     def version(self) -> str:
         """Library and version that does the work. Raises CodecUnavailable when it is not here."""
 
+    def usual(self) -> tuple[float, ...]:
+        """The usual range of quality, smallest file first, along which points are spread."""
+        return self.LADDER
+
     def points(self, count: int) -> tuple[Setting, ...]:
         """`count` settings to measure, smallest file first; fewer where two of them would be the same."""
         if self.ladder:
             return self.ladder
-        wanted = np.interp(np.linspace(0, len(self.LADDER) - 1, count), np.arange(len(self.LADDER)), self.LADDER)
+        usual = self.usual()
+        wanted = np.interp(np.linspace(0, len(usual) - 1, count), np.arange(len(usual)), usual)
         return tuple(dict.fromkeys(min(self.settings, key=lambda setting: abs(setting - value)) for value in wanted))
 
     def options(self) -> dict[str, Any]:

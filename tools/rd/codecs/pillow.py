@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import AvifImagePlugin, Image, features
 
+from vqc.tools.rd.picture import PICTURE
+
 from .base import Codec, CodecUnavailable, Setting
 
 
@@ -19,6 +21,7 @@ from .base import Codec, CodecUnavailable, Setting
 class PillowCodec(Codec):
     """A format that Pillow reads and writes."""
 
+    MEDIUM: ClassVar = PICTURE
     FORMAT: ClassVar[str]
     FEATURE: ClassVar[str]
 
@@ -30,9 +33,9 @@ class PillowCodec(Codec):
     def save_options(self, setting: Setting, size: tuple[int, int]) -> dict[str, Any]:
         """Keyword arguments of Image.save for a picture of this (width, height)."""
 
-    def encode(self, image: np.ndarray, setting: Setting) -> bytes:
+    def encode(self, original: np.ndarray, setting: Setting) -> bytes:
         file = io.BytesIO()
-        picture = Image.fromarray(image)
+        picture = Image.fromarray(original)
         picture.save(file, self.FORMAT, **self.save_options(setting, picture.size))
         return file.getvalue()
 

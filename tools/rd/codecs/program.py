@@ -16,6 +16,8 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+from vqc.tools.rd.picture import PICTURE
+
 from .base import Codec, CodecUnavailable, Setting
 
 # A program that waits for input, or for ever, must not stop a long evaluation.
@@ -34,6 +36,7 @@ class Program(Codec):
     decoder: str = ""
     extension: str = ".png"
 
+    MEDIUM: ClassVar = PICTURE
     LADDER: ClassVar = (10, 25, 40, 55, 70, 80, 90, 95)
 
     def __post_init__(self) -> None:
@@ -52,10 +55,10 @@ class Program(Codec):
     def settings(self) -> Sequence[Setting]:
         return self.ladder or range(101)
 
-    def encode(self, image: np.ndarray, setting: Setting) -> bytes:
+    def encode(self, original: np.ndarray, setting: Setting) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             source, coded = Path(folder, "source.png"), Path(folder, "coded")
-            Image.fromarray(image).save(source, compress_level=1)
+            Image.fromarray(original).save(source, compress_level=1)
             self._run(self.encoder, quality=setting, source=source, coded=coded)
             return coded.read_bytes()
 

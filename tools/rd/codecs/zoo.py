@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version as installed
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from vqc.tools.compressai_shim import CompressaiMissing, import_compressai
+from vqc.tools.rd.picture import PICTURE
 
 from .base import Codec, CodecUnavailable, Setting
 
@@ -33,6 +34,7 @@ class Zoo(Codec):
     compressai has no file format: the bytes counted are its strings in the least frame from which they can be decoded.
     """
 
+    MEDIUM: ClassVar = PICTURE
     arch: str = ""
     checkpoint: str = ""
 
@@ -45,9 +47,9 @@ class Zoo(Codec):
         return self.ladder or tuple(self.settings)
 
     @torch.inference_mode()
-    def encode(self, image: np.ndarray, setting: Setting) -> bytes:
-        x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
-        height, width = image.shape[:2]
+    def encode(self, original: np.ndarray, setting: Setting) -> bytes:
+        x = torch.from_numpy(original.copy()).permute(2, 0, 1)[None].float() / 255
+        height, width = original.shape[:2]
         # The zoo's models halve the picture up to six times.
         x = torch.nn.functional.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
         coded = _model(self.arch, str(setting)).compress(x)

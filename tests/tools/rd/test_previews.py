@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from vqc.tools.rd.codecs import make_codecs
-from vqc.tools.rd.crops import choose, detail_window, details
+from vqc.tools.rd.picture import detail_window
+from vqc.tools.rd.previews import choose, details
 
 
 def test_the_window_is_where_the_detail_is():
@@ -28,13 +29,13 @@ def test_details_show_one_place_at_about_one_size(tmp_path, draw):
     Image.fromarray(image).save(tmp_path / "a.png")
     codecs = make_codecs(["jpeg", "webp"], {}, 1)
     (detail,) = details({str(tmp_path / "a.png"): 9000}, codecs, 1, None)
-    x, y, width, height = detail.window
+    x, y, width, height = detail_window(image)
     original, *others = detail.crops
-    assert (np.asarray(Image.open(io.BytesIO(original.png))) == image[y : y + height, x : x + width]).all()
+    assert (np.asarray(Image.open(io.BytesIO(original.preview.image))) == image[y : y + height, x : x + width]).all()
     assert [crop.label for crop in others] == ["jpeg", "webp"]
     for crop in others:
         assert abs(crop.bytes - 9000) < 700
-        assert Image.open(io.BytesIO(crop.png)).size == (width, height)
+        assert Image.open(io.BytesIO(crop.preview.image)).size == (width, height)
 
 
 def test_chosen_files_are_spread_evenly():

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
+
+from .medium import Metric
 
 # pytorch-msssim halves the picture four times and then needs more than its window of 11.
 MS_SSIM_SIDE = 161
@@ -56,21 +56,6 @@ def ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float | None:
     if min(original.shape[:2]) < 8:
         return None
     return float(compute_ssimulacra2(_ppm(original), _ppm(decoded)))
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A measure: its key in rows and results (those of compressai, where it has them), and how curves of it are drawn.
-
-    axis: from the value to a scale on which equal steps look alike, used for plots and BD; unit: of that scale.
-    """
-
-    name: str
-    key: str
-    title: str
-    unit: str
-    compute: Callable[[np.ndarray, np.ndarray], float | None]
-    axis: Callable[[float], float] = float
 
 
 def _decibel(mse: float) -> float:

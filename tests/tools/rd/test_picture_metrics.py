@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vqc.tools.rd.metrics import METRICS, ms_ssim, psnr, psnr_y, similarity_decibel, ssimulacra2
+from vqc.tools.rd.picture_metrics import METRICS, ms_ssim, psnr, psnr_y, similarity_decibel, ssimulacra2
 
 
 def damaged(image: np.ndarray, strength: float, seed: int = 1) -> np.ndarray:
