@@ -19,10 +19,10 @@ from torch import Tensor
 from vqc.models.audio_net import AudioNet
 from vqc.models.audio_transform import HOP, RATE
 from vqc.models.residual_vq import usage
+from vqc.models.restore import restore
 from vqc.models.rvq_net import DIMENSION, STAGES, RvqNet, row_of
 from vqc.tools.train.audio_losses import AudioLoss
 from vqc.tools.train.loop import Settings, device_of, parse, train
-from vqc.tools.train.restore import restore
 from vqc.tools.train.restore_rvq import restore_rvq
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds, resampled
 
