@@ -28,11 +28,11 @@ def stages_of(quality: int, stages: int) -> int:
 def thrift_of(quality: int, stages: int) -> float:
     """Factor of the worth of a bit in the choice of codes: between qualities that add a stage, it makes rates continuous.
 
-    It falls from 1 + 24 / n, where the n-th stage is new, to 1 (fitted by hand to the rates of the shipped model).
+    It falls to 1 from what makes n stages as cheap as n - 1 were (a fit by hand to the rates of the shipped model).
     """
     taken = stages_of(quality, stages)
     missing = (taken - 1) - quality * (stages - 1) / QUALITY_MAX
-    return (1 + 24 / taken) ** missing
+    return (1.3 + 150 / taken**3) ** missing
 
 
 def row_of(quality: int, stages: int) -> Tensor:
