@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,7 +21,7 @@ from .image_writers import to_pillow
 from .inspection import Info, SoundInfo, VideoInfo, inspect, open_reader
 from .media import AUDIO, VIDEO, Pipe, medium_of
 from .pixels import Pixels
-from .rate_search import search_quality
+from .rate_search import TargetOutOfRange, search_quality
 from .timing import span
 
 if TYPE_CHECKING:
@@ -46,8 +47,15 @@ __all__ = [
     "verify",
 ]
 DEFAULT_QUALITY = 60.0
+EFFORT_MAX = 2  # as models/image_refinement.py has steps for; not imported, since that loads torch
 SEARCHED_FRAMES = 64  # of a video, on which the quality for a bit rate is searched
 Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays, tensors and iterables of frames
+
+
+class RegionOutside(ValueError):
+    """A region that is not inside the picture; the message names both."""
+
+    exit_code = 2  # a usage error, which only the file can tell
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ def encode(
     strip: bool = False,
     frame: int | None = None,
     model: str | None = None,
+    effort: int = 0,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -115,6 +124,8 @@ def encode(
     2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
     model: of sound: aud1 (scalar quantiser, the usual one) or rvq1 (vector quantiser; see vqc.tokens).
+    effort: of pictures, 0 to 2: how long to refine what the networks found for this picture; smaller files of the same quality
+    (docs/architecture.md), the same decoding. Sound and video take none.
     Of a video: sound: whether to keep its sound track; sound_quality: of that, the better of 70 and `quality` when None; group:
     most frames that are decoded together, 32 when None; jobs: groups worked on at a time, each with one thread unless `threads`
     says otherwise.
@@ -124,7 +135,7 @@ def encode(
     file = io.BytesIO()
     encode_to(
         source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, fps=fps,
-        sound_quality=sound_quality, sound=sound, group=group, jobs=jobs, strip=strip, frame=frame, model=model,
+        sound_quality=sound_quality, sound=sound, group=group, jobs=jobs, strip=strip, frame=frame, model=model, effort=effort,
         device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
@@ -147,6 +158,7 @@ def encode_to(
     strip: bool = False,
     frame: int | None = None,
     model: str | None = None,
+    effort: int = 0,
     device: str = "auto",
     threads: int | None = None,
     limits: Limits | None = None,
@@ -156,6 +168,10 @@ def encode_to(
         raise ValueError("bpp, bitrate and target_size exclude each other")
     if not 0 <= quality <= 100:
         raise ValueError(f"quality {quality} is outside 0..100")
+    if effort not in range(EFFORT_MAX + 1):
+        raise ValueError(f"effort {effort} is not one of 0..{EFFORT_MAX}")
+    if bpp is not None and not 0 < bpp < math.inf:
+        raise ValueError(f"bpp must be a number above 0, not {bpp}")
     medium = AUDIO if rate is not None else VIDEO if fps is not None else None
     if medium is None:
         medium, source = medium_of(source)
@@ -188,9 +204,9 @@ def encode_to(
         target_size = max(1, round(bpp * pixels.width * pixels.height / 8))
     torch_device = _prepare(device, threads)
     if target_size is None:
-        _write(pixels, quality, file, torch_device)
+        _write(pixels, quality, file, torch_device, effort)
     else:
-        file.write(_search(pixels, target_size, torch_device))
+        file.write(_search(pixels, target_size, torch_device, effort))
 
 
 def decode(
@@ -209,7 +225,8 @@ def decode(
     source: path, binary file object (a pipe will do) or bytes. region: (x, y, width, height) in pixels of the stored picture;
     only the tiles it needs are read. start, duration: seconds of a sound or video; only what they need is read.
     allow_partial: of a damaged file, return what is whole and say in `damage` what is not; lost tiles are grey, lost spans
-    fading noise. Raises VqcError and its kinds, ValueError for a region outside the picture or a start behind the sound.
+    fading noise. Raises VqcError and its kinds, RegionOutside (a ValueError) for a region that leaves the picture, ValueError
+    for a start behind the sound.
     """
     with open_reader(source, limits, allow_partial) as reader:
         if isinstance(reader.header, AudioHeader):
@@ -372,29 +389,36 @@ def _encode_video(
         write(frames, blocks, kind, file, quality)
 
 
-def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device) -> None:
+def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device, effort: int) -> None:
     from .image_encoding import encode_segments, header_for
 
     header = header_for(pixels, round(quality * 10))
     writer = Writer(file, header)
     for kind, data in pixels.metadata.items():
         writer.metadata(kind, data)
-    for segment in encode_segments(pixels, header, device):
+    for segment in encode_segments(pixels, header, device, effort):
         with span("I/O"):
             writer.segment(segment)
     writer.close()
 
 
-def _search(pixels: Pixels, target_size: int, device: torch.device) -> bytes:
+def _search(pixels: Pixels, target_size: int, device: torch.device, effort: int) -> bytes:
     best: dict[float, bytes] = {}
 
-    def size_at(quality: float) -> int:
-        file = io.BytesIO()
-        _write(pixels, quality, file, device)
-        best[quality] = file.getvalue()
-        return len(best[quality])
+    def size_with(effort: int) -> Callable[[float], int]:
+        def size_at(quality: float) -> int:
+            file = io.BytesIO()
+            _write(pixels, quality, file, device, effort)
+            best[quality] = file.getvalue()
+            return len(best[quality])
 
-    return best[search_quality(size_at, target_size).quality]
+        return size_at
+
+    start = 50.0
+    if effort:  # which changes sizes by a few percent: look for the neighbourhood without it
+        with suppress(TargetOutOfRange):
+            start = search_quality(size_with(0), target_size).quality
+    return best[search_quality(size_with(effort), target_size, start=start).quality]
 
 
 def _prepare(device: str, threads: int | None) -> torch.device:
@@ -419,7 +443,7 @@ def _window(region: tuple[int, int, int, int], header: ImageHeader) -> Any:
 
     x, y, width, height = region
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
-        raise ValueError(f"region {x},{y},{width},{height} is not inside the picture of {header.width}x{header.height}")
+        raise RegionOutside(f"region {x},{y},{width},{height} is not inside the picture of {header.width}x{header.height}")
     return Window(y, y + height, x, x + width)
 
 

@@ -7,7 +7,7 @@ loss, as a PNG.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from vqc.bitstream import ImageHeader, Segment
 from vqc.models import weights
 
 from .image_decoding import ALPHA, COLOUR
-from .image_tiles import HALO, PATCH, Tiling, Window
+from .image_tiles import HALO, PATCH, Tiling, Window, colour_window
 from .latent_coding import PROFILE, encode_latents
 from .pixels import Pixels
+from .tile_refinement import TileRefiner
 from .timing import span
 
 TILE = 10  # log2 of the tile side in pixels
@@ -42,20 +43,13 @@ def header_for(pixels: Pixels, quality: int, model: str = weights.IMAGE_MODEL) -
     )
 
 
-def encode_segments(pixels: Pixels, header: ImageHeader, device: torch.device) -> Iterator[Segment]:
-    """Codes a picture tile by tile, in raster order, colour before alpha."""
-    encoder = weights.image_encoder(header.model, device)
-    decoder = weights.image_decoder(header.model, device)
+def encode_segments(pixels: Pixels, header: ImageHeader, device: torch.device, effort: int = 0) -> Iterator[Segment]:
+    """Codes a picture tile by tile, in raster order, colour before alpha. effort: 0 to EFFORT_MAX, see tile_refinement.py."""
     tiling = Tiling(header.height, header.width, header.tile)
+    code = TileRefiner(pixels.colour, header, device, effort).code if effort else _plain_coder(pixels, header, device)
     for number in range(tiling.count):
         window = tiling.window(number)
-        seen = window.grown(HALO, tiling.latents)
-        with span("transform"):
-            latents = encoder.analyse(_colour_window(pixels, seen.scaled(PATCH)), header.quality)
-            rows, columns = window.slices(seen)
-            latents = latents[:, :, rows, columns]
-            hyper = encoder.hyper(latents)
-        payload, digest = encode_latents(encoder, decoder, latents, hyper, header.quality)
+        payload, digest = code(number)
         yield Segment(number, COLOUR, payload, digest)
         if pixels.alpha is not None:
             with span("I/O"):
@@ -64,15 +58,22 @@ def encode_segments(pixels: Pixels, header: ImageHeader, device: torch.device) -
             yield Segment(number, ALPHA, data, 0)
 
 
-def _colour_window(pixels: Pixels, window: Window) -> np.ndarray:
-    """Pixels of `window` as RGB (H, W, 3) float32 0..1; what lies outside the picture repeats its last row and column."""
-    rows, columns = window.slices(Window(0, 0, 0, 0))
-    part = pixels.colour[rows, columns]
-    missing = ((0, window.height - part.shape[0]), (0, window.width - part.shape[1]), (0, 0))
-    if missing[0][1] or missing[1][1]:
-        part = np.pad(part, missing, mode="edge")
-    colour = part.astype(np.float32) / np.float32(np.iinfo(part.dtype).max)
-    return colour if colour.shape[2] == 3 else np.repeat(colour, 3, axis=2)
+def _plain_coder(pixels: Pixels, header: ImageHeader, device: torch.device) -> Callable[[int], tuple[bytes, int]]:
+    """Number of a tile to payload and digest, with the latents as analysed."""
+    encoder = weights.image_encoder(header.model, device)
+    decoder = weights.image_decoder(header.model, device)
+    tiling = Tiling(header.height, header.width, header.tile)
+
+    def code(number: int) -> tuple[bytes, int]:
+        window = tiling.window(number)
+        seen = window.grown(HALO, tiling.latents)
+        with span("transform"):
+            latents = encoder.analyse(colour_window(pixels.colour, seen.scaled(PATCH)), header.quality)
+            latents = latents[(..., *window.slices(seen))]
+            hyper = encoder.hyper(latents)
+        return encode_latents(encoder, decoder, latents, hyper, header.quality)
+
+    return code
 
 
 def _pack_alpha(alpha: np.ndarray) -> bytes:

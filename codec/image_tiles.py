@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 PATCH = 16
 HALO = 2
 
@@ -96,3 +98,14 @@ class Tiling:
         rows = range(window.top // self.side, -(-window.bottom // self.side))
         columns = range(window.left // self.side, -(-window.right // self.side))
         return [row * self.columns + column for row in rows for column in columns]
+
+
+def colour_window(colour: np.ndarray, window: Window) -> np.ndarray:
+    """Part of a picture (H, W, 1 or 3), uint8 or uint16, as RGB (h, w, 3) float32 0..1; beyond it, its border again."""
+    rows, columns = window.slices(Window(0, 0, 0, 0))
+    part = colour[rows, columns]
+    missing = ((0, window.height - part.shape[0]), (0, window.width - part.shape[1]), (0, 0))
+    if missing[0][1] or missing[1][1]:
+        part = np.pad(part, missing, mode="edge")
+    scaled = part.astype(np.float32) / np.float32(np.iinfo(part.dtype).max)
+    return scaled if scaled.shape[2] == 3 else np.repeat(scaled, 3, axis=2)

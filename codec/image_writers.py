@@ -84,7 +84,8 @@ def file_bytes(pixels: Pixels, format: str, *, eight_bit: bool = False) -> bytes
         if not eight_bit:
             choice = _names_where("deep")
             raise UnwritableImage(
-                f"{kind.name} holds 8 bits per sample, the picture has 16: choose {choice}, or reduce it"
+                f"{kind.name} holds 8 bits per sample, the picture has 16: choose {choice}, "
+                "or round it to 8 (--eight-bit; in Python eight_bit=True)"
             )
         pixels = pixels.eight_bit()
     if "exif" not in kind.carries:

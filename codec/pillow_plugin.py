@@ -1,6 +1,6 @@
 """Pillow reads and writes .vqc files once this module is imported: `Image.open("x.vqc")`, `image.save("x.vqc", quality=60)`.
 
-Save options: quality, bpp, target_size and strip as in `vqc.encode`; icc_profile, exif and xmp in place of those of the image.
+Save options: quality, bpp, target_size, effort and strip as in `vqc.encode`; icc_profile, exif and xmp replace the image's own.
 Pillow finds plug-ins by import only, so a program that wants this one writes `import vqc.pillow_plugin`.
 """
 
@@ -17,7 +17,7 @@ from vqc.bitstream.header import SIGNATURE
 from .image_writers import pillow_metadata
 
 _FORMAT = "VQC"
-_OPTIONS = ("quality", "bpp", "target_size", "strip")
+_OPTIONS = ("quality", "bpp", "target_size", "effort", "strip")
 _MODES = {(1, 8, False): "L", (1, 8, True): "LA", (3, 8, False): "RGB", (3, 8, True): "RGBA", (1, 16, False): "I;16"}
 
 

@@ -12,6 +12,7 @@ Uneven channel groups: ELIC, He et al. 2022 (arXiv:2203.10886) section 3.2.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,7 @@ ACTIVATION_LIMIT = 1023 / 64
 SCALE_MIN = 0.11  # smallest standard deviation in quantiser steps, as in compressai
 LOG2_SCALE_MAX = 10.5  # above SCALE_MIN
 DEAD_ZONE = 0.35  # at SCALE_MIN
+Rule = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]  # see HyperpriorNet.passes
 
 
 @dataclass(frozen=True)
@@ -260,24 +262,43 @@ class HyperpriorNet(nn.Module):
         rounded ones; the quantised latents are rounded in both cases.
         """
         step = self.steps(row)
-        log2_step = torch.log2(self.base_step(row))
         hyper = self.hyper_encoder(latents)
         noisy_hyper = hyper + torch.rand_like(hyper) - 0.5 if training_noise else torch.round(hyper)
         hyper_bits = self.hyper_prior.bits(noisy_hyper).sum((1, 2, 3))
-        features = self.hyper_decoder(ste_round(hyper), log2_step)
-        h, w = latents.shape[-2:]
-        features = features[:, :, :h, :w]
+        features = self.features(ste_round(hyper), row, *latents.shape[-2:], previous)
+        scaled = latents.float() / step
+        noise = torch.rand_like(scaled) - 0.5 if training_noise else None
+
+        def rule(residual: Tensor, log2_scale: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+            zone = self.dead_zone(log2_scale.detach())
+            symbol = ste_round(residual - residual.detach().clamp(-zone, zone))
+            return symbol, gaussian_bits(residual + noise[:, part] if noise is not None else symbol, log2_scale)
+
+        quantised, bits = self.passes(scaled, step, features, rule)
+        return quantised, bits, hyper_bits
+
+    def features(self, hyper: Tensor, row: Tensor, h: int, w: int, previous: Tensor | None = None) -> Tensor:
+        """What every context pass sees, (B, C, h, w): hyper-decoder, temporal context of `previous` if there is one, log2 step.
+
+        hyper: rounded hyper-latents (B, Z, ceil(h / 4), ceil(w / 4)); previous: as `entropy` takes it.
+        """
+        log2_step = torch.log2(self.base_step(row))
+        features = self.hyper_decoder(hyper, log2_step)[:, :, :h, :w]
         plane = log2_step[:, None, None, None].expand(-1, 1, h, w)
         parts = [features, plane.to(features.dtype)]
         if previous is not None:
             parts.insert(1, self.temporal(previous.to(features.dtype)).to(features.dtype))
-        features = torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1)
 
-        even = checkerboard(latents.float())
-        scaled = latents.float() / step
-        noise = torch.rand_like(scaled) - 0.5 if training_noise else None
+    def passes(self, scaled: Tensor, step: Tensor, features: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
+        """The context passes over latents in steps (B, L, h, w): (quantised latents in their own unit, their bits (B,)).
+
+        `rule` quantises: it takes residuals from the predicted mean and log2 of the predicted scale, both in steps, and the
+        slice of latents that they are, and returns symbols and their bits.
+        """
+        even = checkerboard(scaled)
         decoded: list[Tensor] = []
-        bits = torch.zeros_like(hyper_bits)
+        bits = torch.zeros_like(scaled[:, 0, 0, 0])
         first = 0
         for g, group in enumerate(self.widths.groups):
             part = slice(first, first + group)
@@ -287,15 +308,10 @@ class HyperpriorNet(nn.Module):
                 known = torch.cat([t.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT) for t in seen] or [features[:, :0]], dim=1)
                 mean, log2_scale = self.contexts[2 * g + parity](features, known.to(features.dtype))
                 mean = mean / step[:, part]
-                residual = scaled[:, part] - mean
-                log2_scale = log2_scale - torch.log2(step[:, part])
-                zone = self.dead_zone(log2_scale.detach())
-                symbol = ste_round(residual - residual.detach().clamp(-zone, zone))
+                symbol, cost = rule(scaled[:, part] - mean, log2_scale - torch.log2(step[:, part]), part)
                 value = (symbol + mean) * step[:, part] * mask
                 half = value if half is None else half + value
-                coded = residual + noise[:, part] if noise is not None else symbol
-                cost = gaussian_bits(coded, log2_scale)
                 bits = bits + (cost * mask).sum((1, 2, 3))
             decoded.append(half)
             first += group
-        return torch.cat(decoded, dim=1), bits, hyper_bits
+        return torch.cat(decoded, dim=1), bits

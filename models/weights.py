@@ -18,6 +18,7 @@ from safetensors.torch import load as load_tensors
 from .audio_hyperprior import AudioDecoder, AudioEncoder
 from .audio_rvq import RvqDecoder, RvqEncoder
 from .image_hyperprior import ImageDecoder, ImageEncoder
+from .image_refinement import ImageRefiner
 from .video_hyperprior import VideoDecoder, VideoEncoder
 
 FOLDER = Path(__file__).parent / "weights"
@@ -57,11 +58,20 @@ def _decoder(kind: type[Half], model: str, device: torch.device) -> Half:
 
 @functools.lru_cache(maxsize=8)
 def _encoder(kind: type[Half], model: str, device: torch.device) -> Half:
+    return kind(_encoder_tensors(model), device)
+
+
+def _encoder_tensors(model: str) -> dict[str, torch.Tensor]:
     decoder_path(model)  # checks the name
     path = FOLDER / f"{model}-encoder.safetensors"
     if not path.is_file():
         raise ModelNotFound(f"the encoder weights of model '{model}' are not installed (decoder-only installation)")
-    return kind(load_tensors(path.read_bytes()), device)
+    return load_tensors(path.read_bytes())
+
+
+@functools.lru_cache(maxsize=2)
+def _refiner(model: str, device: torch.device) -> ImageRefiner:
+    return ImageRefiner(_encoder_tensors(model), load_tensors(decoder_path(model).read_bytes()), device)
 
 
 def image_decoder(model: str, device: torch.device) -> ImageDecoder:
@@ -74,6 +84,12 @@ def image_encoder(model: str, device: torch.device) -> ImageEncoder:
     """The encoder half of `model` on `device`, loaded on first use."""
     with _lock:
         return _encoder(ImageEncoder, model, device)
+
+
+def image_refiner(model: str, device: torch.device) -> ImageRefiner:
+    """What improves the latents of `model` for one picture, on `device`, loaded on first use."""
+    with _lock:
+        return _refiner(model, device)
 
 
 def audio_decoder(model: str, device: torch.device) -> AudioDecoder | RvqDecoder:

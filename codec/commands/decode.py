@@ -11,6 +11,7 @@ import click
 
 from vqc.batch import STREAM, Job, Outcome
 from vqc.bitstream.header import PREFIX_SIZE
+from vqc.commands.damage import damage_lines, damage_record
 from vqc.commands.encode import is_vqc
 from vqc.commands.options import (
     FILE,
@@ -117,7 +118,7 @@ class DecodeFile:
         if job.target != STREAM:
             record["bytes"] = size_of(job.target)
         summary = f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {width}x{height}, {seconds:.2f} s"
-        problems = tuple(damage_line(damage) for damage in decoded.damage)
+        problems = damage_lines(decoded.damage)
         return Outcome(job, record, summary, problems, CORRUPT if problems else 0)
 
     def _sound(self, job: Job, source: Any) -> Outcome:
@@ -154,7 +155,7 @@ class DecodeFile:
         if job.target != STREAM:
             record["bytes"] = size_of(job.target)
         summary = f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {record['duration']:.2f} s, {seconds:.2f} s"
-        problems = tuple(damage_line(one) for one in damage)
+        problems = damage_lines(damage)
         return Outcome(job, record, summary, problems, CORRUPT if problems else 0)
 
 
@@ -202,7 +203,7 @@ class DecodeFile:
             f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {count} frames of "
             f"{stream.kind.width}x{stream.kind.height}, {seconds:.2f} s, {count / seconds:.1f} frames/s"
         )
-        problems = tuple(damage_line(one) for one in damage)
+        problems = damage_lines(damage)
         if extension == ".y4m" and stream.kind.sound is not None:
             problems = ("warning: y4m has no place for the sound", *problems)
         return Outcome(job, record, summary, problems, CORRUPT if damage else 0)
@@ -330,15 +331,3 @@ def check_format(target: str, format_name: str | None) -> None:
             format_of(target)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-
-
-def damage_record(damage: Any) -> dict[str, Any]:
-    """A place of damage as JSON."""
-    return {"offset": damage.offset, "chunk": damage.chunk, "message": damage.message}
-
-
-def damage_line(damage: Any) -> str:
-    """A place of damage as one line."""
-    where = [f"chunk {damage.chunk}"] if damage.chunk is not None else []
-    where += [f"byte {damage.offset}"] if damage.offset is not None else []
-    return f"{damage.message} ({', '.join(where)})" if where else damage.message

@@ -19,6 +19,7 @@ from vqc.commands.options import (
     batch_options,
     chosen_quality,
     cluster_option,
+    effort_option,
     engine_options,
     message_options,
     quality_options,
@@ -52,6 +53,7 @@ class EncodeFile:
     """Encode the input of one job to its target. Picklable, so that worker processes can run it."""
 
     quality: dict[str, float]
+    effort: int
     strip: bool
     frame: int | None
     force: bool
@@ -65,8 +67,9 @@ class EncodeFile:
 
         start = perf_counter()
         with open_target(job, self.force) as file:
-            choices = {"strip": self.strip, "frame": self.frame, "model": self.model, **asdict(self.video)}
-            api.encode_to(source_of(job), file, **self.quality, **choices, **self.engine.arguments(self.workers))
+            choices = {"effort": self.effort, "strip": self.strip, "frame": self.frame, "model": self.model}
+            engine = self.engine.arguments(self.workers)
+            api.encode_to(source_of(job), file, **self.quality, **choices, **asdict(self.video), **engine)
         seconds = perf_counter() - start
         if job.target == STREAM:
             return Outcome(job, {"input": job.source, "output": STREAM, "seconds": round(seconds, 4)})
@@ -148,6 +151,7 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
 @click.command(epilog="Exit codes: 0 done, 1 failure, 2 usage, 5 limit exceeded, 130 interrupted. Several files: the highest.")
 @click.argument("inputs", metavar="IN [OUT]", nargs=-1, required=True, type=FILE)
 @quality_options
+@effort_option
 @strip_option
 @click.option(
     "--frame",
@@ -182,6 +186,7 @@ def encode(
     bpp: float | None,
     bitrate: float | None,
     target_size: int | None,
+    effort: int,
     strip: bool,
     frame: int | None,
     model: str | None,
@@ -205,13 +210,8 @@ def encode(
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
-<<<<<<< HEAD
     video = VideoChoice(not no_sound, sound_quality, group, groups_at_a_time(jobs, todo))
-    work = EncodeFile(wish, strip, frame, force, engine, workers, video)
-=======
-    video = VideoChoice(not no_sound, sound_quality, group, jobs if len(todo) == 1 else 1)
-    work = EncodeFile(wish, strip, frame, force, engine, workers, video, model)
->>>>>>> ddd63231bd386d5b4e79203255150c36bfca0c0c
+    work = EncodeFile(wish, effort, strip, frame, force, engine, workers, video, model)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 
 

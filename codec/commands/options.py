@@ -217,6 +217,15 @@ quality_options = combine(
     ),
 )
 
+effort_option = click.option(
+    "--effort",
+    type=click.IntRange(0, 2),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of pictures, 0 to 2: refine each for a file 5 to 8 % smaller at the same quality; slower, but decodes as fast.",
+)
+
 strip_option = click.option("--strip", is_flag=True, help="Leave out ICC profile, EXIF and XMP.  [default: all are kept]")
 
 batch_options = combine(

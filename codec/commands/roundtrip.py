@@ -16,6 +16,7 @@ from vqc.commands.options import (
     Engine,
     Messages,
     chosen_quality,
+    effort_option,
     engine_options,
     message_options,
     quality_options,
@@ -57,6 +58,7 @@ class RoundTrip:
     """Encode and decode the input of one job in memory, and write the decoded picture if the job has a target."""
 
     quality: dict[str, float]
+    effort: int
     strip: bool
     force: bool
     format: str | None
@@ -77,7 +79,7 @@ class RoundTrip:
             if job.source == STREAM:
                 source = source.read()
             start = perf_counter()
-            data = api.encode(source, **self.quality, strip=self.strip, **arguments)
+            data = api.encode(source, **self.quality, effort=self.effort, strip=self.strip, **arguments)
             middle = perf_counter()
             decoded = api.decode(data, **arguments)
             end = perf_counter()
@@ -135,6 +137,7 @@ class RoundTrip:
 @click.argument("source", metavar="IN", type=FILE)
 @click.argument("target", metavar="[OUT]", required=False, type=FILE)
 @quality_options
+@effort_option
 @strip_option
 @format_options
 @click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists.  [default: an OUT that exists is an error]")
@@ -147,6 +150,7 @@ def roundtrip(
     bpp: float | None,
     bitrate: float | None,
     target_size: int | None,
+    effort: int,
     strip: bool,
     format_name: str | None,
     eight_bit: bool,
@@ -164,6 +168,6 @@ def roundtrip(
         raise click.UsageError("the figures and the picture cannot share standard output; give a file as OUT.")
     if target is not None:
         check_format(target, format_name)
-    work = RoundTrip(wish, strip, force, format_name, eight_bit, engine)
+    work = RoundTrip(wish, effort, strip, force, format_name, eight_bit, engine)
     outcomes = run_jobs(work, [Job(source, target)])
     click.get_current_context().exit(report(outcomes, 1, messages, answer=True))

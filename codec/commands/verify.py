@@ -8,7 +8,7 @@ from time import perf_counter
 import click
 
 from vqc.batch import Job, Outcome, run_jobs
-from vqc.commands.decode import damage_line, damage_record
+from vqc.commands.damage import damage_lines, damage_record
 from vqc.commands.options import FILE, Engine, Messages, engine_options, message_options
 from vqc.commands.report import report, shown
 from vqc.commands.targets import source_of
@@ -35,7 +35,7 @@ class VerifyFile:
         }
         if result.ok:
             return Outcome(job, record, f"{shown(job.source)}: ok, {result.segments} segments")
-        return Outcome(job, record, "", tuple(damage_line(damage) for damage in result.damage), CORRUPT)
+        return Outcome(job, record, "", damage_lines(result.damage), CORRUPT)
 
 
 @click.command(

@@ -121,7 +121,7 @@ def test_region_is_that_part_of_the_picture(encoded, vqc, tmp_path):
     whole, part = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("all.png", "part.png"))
     assert part.shape == (11, 20, 3) and np.abs(part - whole[7:18, 5:25]).max() <= 1
     code, _, err = vqc("decode", encoded, tmp_path / "out.png", "--region", "40,0,20,20")
-    assert code == 1 and one_line(err) and "48x32" in err
+    assert code == 2 and one_line(err) and "48x32" in err
     assert not (tmp_path / "out.png").exists()
 
 
@@ -155,6 +155,8 @@ def test_target_size_is_met_or_refused_with_the_nearest(photo, vqc, tmp_path):
         (["encode", "--bpp", "0", "a"], "x>0"),
         (["encode", "--bpp", "inf", "a"], "finite"),
         (["encode", "-q", "5", "--target-size", "100", "a"], "only one"),
+        (["encode", "--effort", "3", "a"], "0<=x<=2"),
+        (["encode", "--effort", "-1", "a"], "0<=x<=2"),
         (["encode", "--threads", "0", "a"], "x>=1"),
         (["encode", "--max-pixels", "5", "--no-limits", "a"], "exclude"),
         (["decode", "a.vqc", "b.xyz"], "b.xyz"),
@@ -192,11 +194,13 @@ def test_options_reach_the_codec(monkeypatch, photo, vqc):
         raise ValueError("seen enough")
 
     monkeypatch.setattr(api, "encode_to", record)
-    vqc("encode", photo, "-q", "33.5", "--strip", "--frame", "0", "--device", "cpu", "--threads", "3", "--max-pixels", "7000")
+    chosen = ["-q", "33.5", "--effort", "2", "--strip", "--frame", "0", "--device", "cpu", "--threads", "3"]
+    vqc("encode", photo, *chosen, "--max-pixels", "7000")
     source, options = seen[0]
     limits = options.pop("limits")
     assert source == str(photo) and limits.pixels == 7000 and limits.side == 2**18
-    assert {"quality": 33.5, "strip": True, "frame": 0, "model": None, "device": "cpu", "threads": 3}.items() <= options.items()
+    wanted = {"quality": 33.5, "effort": 2, "strip": True, "frame": 0, "model": None, "device": "cpu", "threads": 3}
+    assert wanted.items() <= options.items()
 
 
 def test_limits_can_be_set_and_lifted(photo, encoded, vqc, tmp_path):

@@ -3,8 +3,8 @@
 import torch
 
 from vqc.models.image_net import ImageNet
+from vqc.models.restore import restore
 from vqc.tools.export import export_halves
-from vqc.tools.train.restore import restore
 
 
 def seeded_net():

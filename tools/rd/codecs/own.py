@@ -55,17 +55,21 @@ class Vqc(Codec):
 
 @dataclass(frozen=True)
 class VqcPicture(Vqc):
-    """The public interface leaves no choice of model, for users have none to make: with `model`, segments are coded here."""
+    """The public interface leaves no choice of model, for users have none to make: with `model`, segments are coded here.
+
+    effort: 0 to 2, as of `vqc encode`.
+    """
 
     MEDIUM, DEFAULT = PICTURE, weights.IMAGE_MODEL
+    effort: int = 0
 
     def encode(self, original: np.ndarray, setting: Setting) -> bytes:
         if not self.model:
-            return vqc.encode(original, quality=setting, device=self.device, threads=self.threads)
+            return vqc.encode(original, quality=setting, effort=self.effort, device=self.device, threads=self.threads)
         torch.set_num_threads(self.threads)
         pixels = Pixels(original)
         header = header_for(pixels, round(setting * 10), self.model)
-        return _file(header, encode_segments(pixels, header, torch.device(self.device)))
+        return _file(header, encode_segments(pixels, header, torch.device(self.device), self.effort))
 
     def decode(self, data: bytes) -> np.ndarray:
         return vqc.decode(data, device=self.device, threads=self.threads).pixels
