@@ -141,7 +141,11 @@ def test_a_tone_is_a_line_of_its_frequency():
 
 
 def test_a_run_of_two_media_is_refused_in_one_line(tmp_path):
-    for inputs in ([SAMPLES / "photo.png", SAMPLES / "talk.flac"], [SAMPLES]):
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for name in ("photo.png", "talk.flac"):
+        (folder / name).symlink_to(SAMPLES / name)
+    for inputs in ([SAMPLES / "photo.png", SAMPLES / "talk.flac"], [folder]):
         output = run(*inputs, "--out", tmp_path / "r", code=2)
         assert "is a picture and" in output and "a sound" in output and "Traceback" not in output
 
