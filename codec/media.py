@@ -5,6 +5,7 @@ What is neither counts as a picture.
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any, BinaryIO
 
@@ -59,11 +60,27 @@ def medium_of(source: Any) -> tuple[str, Any]:
         if isinstance(source, Pipe):
             sound = prefix.startswith(b"OggS") or prefix[8:12] in _SOUND_BRANDS
             return (AUDIO if sound else VIDEO), source
-        from .video_files import has_video  # not above: it brings FFmpeg with it
-
         if has_video(source):
             return VIDEO, source
     return (AUDIO if is_sound(prefix) else IMAGE), source
+
+
+def has_video(source: Any) -> bool:
+    """Whether a path, bytes or a seekable file object holds moving pictures; a cover beside music is none."""
+    import av  # not above: `vqc info` has no use for it
+
+    file = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
+    start = file.tell() if hasattr(file, "seek") else None
+    try:
+        with av.open(os.fspath(file) if start is None else file) as container:
+            if container.format.name.endswith("_pipe"):  # a picture
+                return False
+            return any(not s.disposition & av.stream.Disposition.attached_pic for s in container.streams.video)
+    except (av.FFmpegError, OSError, ValueError):
+        return False
+    finally:
+        if start is not None:
+            file.seek(start)
 
 
 def peek(source: Any, size: int) -> tuple[bytes, Any]:

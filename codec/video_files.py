@@ -149,22 +149,6 @@ def open_video(source: Any, sound: bool = True) -> Iterator[Demuxer]:
         yield Demuxer(container, name, sound)
 
 
-def has_video(source: Any) -> bool:
-    """Whether a path, bytes or a seekable file object holds moving pictures; a cover beside music is none."""
-    file = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
-    start = file.tell() if hasattr(file, "seek") else None
-    try:
-        with av.open(os.fspath(file) if start is None else file) as container:
-            if container.format.name.endswith("_pipe"):  # a picture
-                return False
-            return any(not s.disposition & av.stream.Disposition.attached_pic for s in container.streams.video)
-    except (av.FFmpegError, OSError, ValueError):
-        return False
-    finally:
-        if start is not None:
-            file.seek(start)
-
-
 def _planes(frame: Any, tick: int, base: Fraction) -> Frame:
     """The samples of a frame in 4:2:0 of 8 bits, converted where need be."""
     if frame.format.name not in _NATIVE:

@@ -51,6 +51,8 @@ class Reference:
 class VideoNet(HyperpriorNet):
     """Everything of the model of predicted frames that is trained together."""
 
+    ROUNDED_RATE = True
+
     def __init__(self) -> None:
         super().__init__(WIDTHS)
         self.condition = Condition()

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from reference_coder import ReferenceDecoder, intervals
 
-from vqc.bitstream import AudioHeader, Chunk, ImageHeader, Reader, Segment, SymbolDecoder, SymbolEncoder, TableSet, Writer
+from vqc.bitstream import (
+    AudioHeader,
+    Chunk,
+    ImageHeader,
+    Reader,
+    Segment,
+    SymbolDecoder,
+    SymbolEncoder,
+    TableSet,
+    VideoHeader,
+    Writer,
+)
 from vqc.bitstream.cursor import Cursor
 from vqc.bitstream.varint import pack_varint
 
@@ -26,12 +37,16 @@ def hex_of(name: str) -> bytes:
 
 
 def test_the_page_has_its_examples():
-    assert FILES == ["one-segment", "two-tiles", "sound"]
+    assert FILES == ["one-segment", "two-tiles", "sound", "video"]
     assert {name for kind, name in BLOCKS if kind == "json"} == {"varint", "symbols", *FILES}
 
 
-def kind_of(header):
-    return AudioHeader if "span" in header else ImageHeader
+def header_of(fields):
+    """The header that an example describes."""
+    values = {name: bytes.fromhex(value) if name.endswith("weights") else value for name, value in fields.items()}
+    if "group" in fields:
+        return VideoHeader(**values | {"sound": header_of(fields["sound"])})
+    return (AudioHeader if "span" in fields else ImageHeader)(**values)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -39,8 +54,7 @@ def test_a_file_reads_as_the_page_says(name):
     expected = json.loads(BLOCKS["json", name])
     reader = Reader(io.BytesIO(hex_of(name)))
     found = [[s.number, s.plane, s.payload.hex(), f"{s.digest:08x}"] for s in reader.segments()]
-    header = expected["header"] | {"weights": bytes.fromhex(expected["header"]["weights"])}
-    assert reader.header == kind_of(header)(**header)
+    assert reader.header == header_of(expected["header"])
     assert {kind: data.hex() for kind, data in reader.metadata.items()} == expected["metadata"]
     assert [[chunk.kind, chunk.payload.hex()] for chunk in reader.unknown] == expected["unknown"]
     assert found == expected["segments"]
@@ -50,8 +64,7 @@ def test_a_file_reads_as_the_page_says(name):
 def test_a_file_is_written_as_the_page_says(name):
     expected = json.loads(BLOCKS["json", name])
     file = io.BytesIO()
-    header = expected["header"] | {"weights": bytes.fromhex(expected["header"]["weights"])}
-    writer = Writer(file, kind_of(header)(**header))
+    writer = Writer(file, header_of(expected["header"]))
     for kind, data in expected["metadata"].items():
         writer.metadata(kind, bytes.fromhex(data))
     for kind, data in expected["unknown"]:

@@ -220,6 +220,6 @@ def test_a_bit_rate_is_met():
 
 
 def test_a_cover_beside_music_is_no_video(tmp_path):
-    from vqc.video_files import has_video
+    from vqc.media import has_video
 
     assert has_video(CLIP) and not has_video(CLIP.with_name("tune.flac")) and not has_video(CLIP.with_name("photo.png"))
