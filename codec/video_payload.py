@@ -10,6 +10,7 @@ from vqc.bitstream.varint import pack_varint
 
 FRAMES, SOUND = 0, 1  # planes
 MAX_TICK = 2**62
+MAX_PATTERN = 64  # qualities in turn
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
     if ticks[-1] > MAX_TICK:
         raise Corrupt(f"group {segment.number}: time stamp {ticks[-1]} is too large")
     intra_quality, pattern = cursor.varint(), cursor.varint()
-    if not 1 <= pattern <= header.group:
+    if not 1 <= pattern <= MAX_PATTERN:
         raise Corrupt(f"group {segment.number}: {pattern} qualities in turn")
     qualities = tuple(cursor.varint() for _ in range(pattern))
     if max(intra_quality, *qualities) > 1000:

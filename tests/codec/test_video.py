@@ -78,7 +78,9 @@ def test_groups_in_parallel_are_the_same_bytes_and_frames(coded, frames):
         assert all(np.array_equal(a.y, b.y) for a, b in zip(stream.frames(), frames, strict=True))
 
 
-def test_only_the_groups_of_a_part_are_read(coded):
+def test_only_the_groups_of_a_part_are_read():
+    coded = vqc.encode(CLIP, quality=30, group=3, sound=False)
+
     class Counting(io.BytesIO):
         read_bytes = 0
 
@@ -90,7 +92,7 @@ def test_only_the_groups_of_a_part_are_read(coded):
     video = vqc.decode(Counting(coded), start=0.9)
     Counting.read_bytes = 0
     list(video)
-    assert Counting.read_bytes < 0.8 * len(coded)
+    assert Counting.read_bytes < 0.6 * len(coded)
 
 
 class Pipe(io.RawIOBase):
