@@ -70,7 +70,7 @@ def read_predicted(
             first = decoder.first_motion_table if isinstance(step, MotionStep) else 0
             return read_step(source, step.table_ids.astype(np.uint16) + first)
 
-        coded, past = run_steps(decoder.steps(h, w, group.quality, past), code)
+        coded, past = run_steps(decoder.steps(h, w, group.quality(number), past), code)
         if number % header.refresh == 0:
             past = Past()
         yield coded
@@ -131,8 +131,8 @@ def group_frames(segment: Segment, header: VideoHeader, device: torch.device) ->
         yield to_frame(reference, header, group.ticks[0])
         for number, frame in enumerate(coded, start=1):
             with span("transform"):
-                prediction = decoder.predict(reference, frame.vectors, group.quality)
-                reference = decoder.synthesise(frame.latents, prediction, group.quality)
+                prediction = decoder.predict(reference, frame.vectors, group.quality(number))
+                reference = decoder.synthesise(frame.latents, prediction, group.quality(number))
                 if number % header.refresh == 0:
                     reference = forget_features(reference)
             yield to_frame(reference, header, group.ticks[number])

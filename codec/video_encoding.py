@@ -26,9 +26,10 @@ from .video_decoding import decode_picture
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
-# Quality (0..1000) of the first frame of a group beside that of the others. The scales differ: at -150 both would trade rate
-# for error alike, and the first frame is worth more, as all others are made from it.
-INTRA_OFFSET = -75
+# Quality (0..1000) of the frames of a group beside that asked for. What a frame is given serves all that follow: the first is
+# worth most, then every fourth (docs/architecture.md has the measurements).
+INTRA_OFFSET = 200
+PATTERN = (-200, -200, -200, 100)
 
 
 def header_for(
@@ -60,6 +61,11 @@ def header_for(
     )
 
 
+def qualities_for(quality: int) -> tuple[int, ...]:
+    """Qualities of predicted frames in turn: see PATTERN."""
+    return tuple(min(max(quality + offset, 0), 1000) for offset in PATTERN)
+
+
 def padded(frame: Frame) -> np.ndarray:
     """A frame as (3/2 H, W) uint8 with sides that are multiples of 16: its last row and column repeated."""
     h, w = (-(-n // PATCH) * PATCH for n in frame.y.shape)
@@ -82,8 +88,8 @@ class GroupEncoder:
         self.header, self.number, self.device = header, number, device
         self.encoder = weights.video_encoder(header.model, device)
         self.decoder: VideoDecoder = weights.video_decoder(header.model, device)
-        self.quality = header.quality
-        self.intra_quality = max(header.quality + INTRA_OFFSET, 0)
+        self.qualities = qualities_for(header.quality)
+        self.intra_quality = min(max(header.quality + INTRA_OFFSET, 0), 1000)
         self._search: MotionSearch | None = None
         self._sink = SymbolEncoder(table_set(self.decoder))
         self._ticks: list[int] = []
@@ -96,7 +102,7 @@ class GroupEncoder:
         planes = padded(frame)
         y, uv = to_tensors(planes, self.device)
         if self._reference is None:
-            self._search = MotionSearch(planes.shape[1], y.shape[2], quantiser(self.quality))
+            self._search = MotionSearch(planes.shape[1], y.shape[2], quantiser(self.header.quality))
             self._search(planes)
             self._reference = self._code_picture(y, uv)
         else:
@@ -114,7 +120,7 @@ class GroupEncoder:
         """The group as it is written."""
         with span("coder"):
             predicted = self._sink.finish()
-        group = Group(tuple(self._ticks), self.intra_quality, self.quality, self._intra, predicted)
+        group = Group(tuple(self._ticks), self.intra_quality, self.qualities, self._intra, predicted)
         return Segment(self.number, FRAMES, pack_group(group, self.header, self.number), self._sink.digest)
 
     def _code_picture(self, y: torch.Tensor, uv: torch.Tensor) -> Reference:
@@ -129,7 +135,8 @@ class GroupEncoder:
         return decode_picture(decoder, self._intra, h, w, self.intra_quality)[0]
 
     def _code_predicted(self, y: torch.Tensor, uv: torch.Tensor, vectors: np.ndarray) -> Reference:
-        decoder, encoder, quality = self.decoder, self.encoder, self.quality
+        decoder, encoder = self.decoder, self.encoder
+        quality = self.qualities[(len(self._ticks) - 1) % len(self.qualities)]
         with span("transform"):
             prediction = decoder.predict(self._reference, vectors, quality)
             latents = encoder.analyse(y, uv, prediction, quality)

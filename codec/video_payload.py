@@ -10,20 +10,25 @@ from vqc.bitstream.varint import pack_varint
 
 FRAMES, SOUND = 0, 1  # planes
 MAX_TICK = 2**62
+MAX_PATTERN = 64  # qualities in turn
 
 
 @dataclass(frozen=True)
 class Group:
     """Frames that are coded together: the time stamps of all, and the coded symbols of the first and of the others.
 
-    intra_quality, quality: of the first, and of the others, 0..1000.
+    intra_quality: of the first, 0..1000; qualities: of the others in turn, again and again.
     """
 
     ticks: tuple[int, ...]
     intra_quality: int
-    quality: int
+    qualities: tuple[int, ...]
     intra: bytes
     predicted: bytes
+
+    def quality(self, number: int) -> int:
+        """Quality of predicted frame `number`, from 1."""
+        return self.qualities[(number - 1) % len(self.qualities)]
 
 
 def regular_ticks(header: VideoHeader, number: int, count: int, first: int) -> tuple[int, ...]:
@@ -48,7 +53,8 @@ def pack_group(group: Group, header: VideoHeader, number: int) -> bytes:
             if after <= before:
                 raise ValueError(f"time stamp {after} follows {before}")
             head += pack_varint(after - before)
-    head += pack_varint(group.intra_quality) + pack_varint(group.quality) + pack_varint(len(group.intra))
+    head += pack_varint(group.intra_quality) + pack_varint(len(group.qualities))
+    head += b"".join(map(pack_varint, group.qualities)) + pack_varint(len(group.intra))
     return head + group.intra + group.predicted
 
 
@@ -72,11 +78,14 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
         ticks = regular_ticks(header, segment.number, count, first)
     if ticks[-1] > MAX_TICK:
         raise Corrupt(f"group {segment.number}: time stamp {ticks[-1]} is too large")
-    intra_quality, quality = cursor.varint(), cursor.varint()
-    if max(intra_quality, quality) > 1000:
-        raise Corrupt(f"group {segment.number}: quality {max(intra_quality, quality) / 10} is outside 0..100")
+    intra_quality, pattern = cursor.varint(), cursor.varint()
+    if not 1 <= pattern <= MAX_PATTERN:
+        raise Corrupt(f"group {segment.number}: {pattern} qualities in turn")
+    qualities = tuple(cursor.varint() for _ in range(pattern))
+    if max(intra_quality, *qualities) > 1000:
+        raise Corrupt(f"group {segment.number}: quality {max(intra_quality, *qualities) / 10} is outside 0..100")
     intra = cursor.take(cursor.varint())
-    return Group(ticks, intra_quality, quality, intra, cursor.rest())
+    return Group(ticks, intra_quality, qualities, intra, cursor.rest())
 
 
 def groups_of(reader: Reader) -> list[Entry]:

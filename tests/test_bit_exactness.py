@@ -150,3 +150,47 @@ def test_latents_and_samples_of_sound_are_the_same_on_cuda(coded_sound, plain_so
     latents, samples = decode_sound(coded_sound, tmp_path / "samples.npy", {"DEVICE": "cuda"})
     assert latents == plain_sound[0]
     assert np.abs(samples - plain_sound[1]).max() < 1e-2
+
+
+DECODE_VIDEO = DECODE.replace(
+    "vqc.decode(file, device=device).pixels", "np.stack([frame.y for frame in vqc.decode(file, device=device)])"
+)
+
+
+@pytest.fixture(scope="module")
+def coded_video(tmp_path_factory):
+    """The sample as one group of 25 frames."""
+    import vqc
+
+    path = tmp_path_factory.mktemp("exact") / "clip.vqc"
+    sample = os.path.join(os.path.dirname(__file__), "..", "samples", "clip.mkv")
+    path.write_bytes(vqc.encode(sample, quality=50, sound=False))
+    return path
+
+
+def decode_video(coded, out, condition):
+    run = subprocess.run(
+        [sys.executable, "-c", DECODE_VIDEO, str(coded), str(out)],
+        env=os.environ | condition, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip(), np.load(out).astype(int)
+
+
+@pytest.fixture(scope="module")
+def plain_video(coded_video, tmp_path_factory):
+    return decode_video(coded_video, tmp_path_factory.mktemp("plain") / "frames.npy", {})
+
+
+@pytest.mark.parametrize("name", [n for n in CONDITIONS if n != "two threads"])
+def test_symbols_and_frames_of_video_are_the_same(coded_video, plain_video, tmp_path, name):
+    symbols, frames = decode_video(coded_video, tmp_path / "frames.npy", CONDITIONS[name])
+    assert symbols == plain_video[0]
+    assert np.abs(frames - plain_video[1]).max() <= 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_symbols_and_frames_of_video_are_the_same_on_cuda(coded_video, plain_video, tmp_path):
+    symbols, frames = decode_video(coded_video, tmp_path / "frames.npy", {"DEVICE": "cuda"})
+    assert symbols == plain_video[0]
+    assert np.abs(frames - plain_video[1]).max() <= 1

@@ -15,9 +15,12 @@ import torch
 import vqc
 from vqc.audio_decoding import decode_symbols, load_audio_decoder
 from vqc.audio_payload import split_payload
-from vqc.bitstream import VERSION, AudioHeader, Reader
+from vqc.bitstream import VERSION, AudioHeader, Reader, VideoHeader
 from vqc.image_decoding import decode_tile, load_image_decoder
 from vqc.image_tiles import Tiling
+from vqc.video import Frame
+from vqc.video_decoding import grid_of, load_video_decoder, read_picture, read_predicted
+from vqc.video_payload import FRAMES, unpack_group
 
 SOUND_QUALITY = {"aud1": {"talk": 50, "tune": 70}, "rvq1": {"talk": 20, "tune": 40}}
 QUALITY = {"photo": 40, "drawing": 70, "gradient": 90}
@@ -29,6 +32,8 @@ def symbols_digest(data: bytes, device: str = "cpu") -> str:
     header = reader.header
     if isinstance(header, AudioHeader):
         return _sound_digest(reader, header, torch.device(device))
+    if isinstance(header, VideoHeader):
+        return _video_digest(reader, header, torch.device(device))
     decoder = load_image_decoder(header, torch.device(device))
     tiling = Tiling(header.height, header.width, header.tile)
     digest = hashlib.sha256()
@@ -49,6 +54,45 @@ def _sound_digest(reader: Reader, header: AudioHeader, device: torch.device) -> 
             symbols = decode_symbols(decoder, part.data, segment.digest, header, part.frames)
             digest.update(symbols.astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def _video_digest(reader: Reader, header: VideoHeader, device: torch.device) -> str:
+    """Of frames alone: latents of first frames, vectors and latents of the others."""
+    pictures, decoder = load_video_decoder(header, device)
+    digest = hashlib.sha256()
+    for segment in reader.segments():
+        if segment.plane == FRAMES:
+            group = unpack_group(segment, header)
+            latents, first = read_picture(pictures, group.intra, *grid_of(header), group.intra_quality)
+            digest.update(latents.astype("<i8").tobytes())
+            for frame in read_predicted(decoder, group, header, first, segment.digest):
+                digest.update(frame.vectors.astype("<i8").tobytes() + frame.latents.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def block_means(frame: Frame) -> np.ndarray:
+    """Means of 8x8 blocks of luma, in 1/256 of a level, uint16."""
+    h, w = (n // 8 * 8 for n in frame.y.shape)
+    return np.round(frame.y[:h, :w].reshape(h // 8, 8, w // 8, 8).mean((1, 3)) * 256).astype(np.uint16)
+
+
+def make_video(samples: Path, folder: Path) -> None:
+    """The same for the clip; beside it the digests (JSON) and the block means of every frame (npy)."""
+    data = vqc.encode(samples / "clip.mkv", quality=40, group=10)
+    stem = folder / f"v{VERSION}-{vqc.inspect(data).model}-clip"
+    if stem.with_suffix(".vqc").exists():
+        print(f"{stem.name}: is there already, left alone")
+        return
+    stem.with_suffix(".vqc").write_bytes(data)
+    frames = list(vqc.decode(data))
+    record = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "symbols_sha256": symbols_digest(data),
+        "ticks": [frame.tick for frame in frames],
+    }
+    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    np.save(stem.with_suffix(".npy"), np.stack([block_means(frame) for frame in frames]))
+    print(f"{stem.name}: {len(data)} bytes")
 
 
 def make_sounds(samples: Path, folder: Path) -> None:
@@ -101,3 +145,4 @@ def make(samples: Path, folder: Path) -> None:
 if __name__ == "__main__":
     make(Path(sys.argv[1]), Path(sys.argv[2]))
     make_sounds(Path(sys.argv[1]), Path(sys.argv[2]))
+    make_video(Path(sys.argv[1]), Path(sys.argv[2]))

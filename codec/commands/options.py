@@ -223,7 +223,8 @@ effort_option = click.option(
     default=0,
     show_default=True,
     metavar="N",
-    help="Of pictures, 0 to 2: refine each for a file 5 to 8 % smaller at the same quality; slower, but decodes as fast.",
+    help="Of pictures, 0 to 2: refine each for a file some 5 % smaller at equal quality, in 14 or 22 times the time; "
+    "decoding stays as it is.",
 )
 
 strip_option = click.option("--strip", is_flag=True, help="Leave out ICC profile, EXIF and XMP.  [default: all are kept]")

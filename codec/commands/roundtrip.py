@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vqc.audio_api import DecodedSound
+    from vqc.video_api import DecodedVideo
 
 _ROWS = 512  # of a picture at a time in float64, so that 100 megapixels need no gigabytes beside themselves
 
@@ -71,6 +73,7 @@ class RoundTrip:
         from vqc import api
         from vqc.audio_api import DecodedSound, write_sound_file
         from vqc.image_files import read_image, write_image
+        from vqc.video_api import DecodedVideo
 
         arguments = self.engine.arguments()
         with ExitStack() as stack:
@@ -87,6 +90,8 @@ class RoundTrip:
                 if file is not None and job.target:
                     write_sound_file(decoded, file, job.target)
                 return self._sound(job, data, decoded, start, middle, end)
+            if isinstance(decoded, DecodedVideo):
+                return self._video(job, source, data, decoded, file, middle - start)
             quality_db = psnr(read_image(source, limits=arguments["limits"]).colour, decoded.content.colour)
             if file is not None and job.target:
                 write_image(decoded.content, file, self.format or format_of(job.target), eight_bit=self.eight_bit)
@@ -111,6 +116,46 @@ class RoundTrip:
         )
         return Outcome(job, record, summary)
 
+    def _video(self, job: Job, source: Any, data: bytes, decoded: DecodedVideo, file: Any, encode_seconds: float) -> Outcome:
+        """Squared errors are summed over all frames, then PSNR is taken of each plane and weighted 6:1:1."""
+        import numpy as np
+
+        from vqc.video_files import open_video
+        from vqc.video_writers import open_writer
+
+        extension = f".{self.format}" if self.format else os.path.splitext(job.target or "")[1].lower()
+        writer = open_writer(file, replace(decoded.kind, sound=None), extension) if file is not None else None
+        errors, samples, count, decode_seconds = np.zeros(3), np.zeros(3), 0, 0.0
+        with open_video(source, sound=False) as original:
+            start = perf_counter()
+            for before, after in zip(original.frames(), decoded, strict=True):
+                decode_seconds += perf_counter() - start
+                for i, (a, b) in enumerate(zip((before.y, *before.uv), (after.y, *after.uv))):
+                    errors[i] += np.sum((a.astype(np.float64) - b) ** 2)
+                    samples[i] += a.size
+                count += 1
+                if writer is not None:
+                    writer.frame(after)
+                start = perf_counter()
+        if writer is not None:
+            writer.close()
+        y, u, v = (math.inf if e == 0 else 10 * math.log10(255**2 * n / e) for e, n in zip(errors, samples))
+        quality_db, kbps = (6 * y + u + v) / 8, 8 * len(data) * float(decoded.kind.rate) / count / 1000
+        record = {
+            "input": job.source,
+            "output": job.target,
+            "bytes": len(data),
+            "frames": count,
+            "kbps": kbps,
+            "psnr_yuv": quality_db if math.isfinite(quality_db) else None,
+            "encode_seconds": round(encode_seconds, 4),
+            "decode_seconds": round(decode_seconds, 4),
+        }
+        summary = (
+            f"{shown(job.source)}: {count} frames, {len(data)} bytes, {kbps:.1f} kbit/s, {quality_db:.2f} dB PSNR (YUV 6:1:1), "
+            f"encode {encode_seconds:.2f} s, decode {decode_seconds:.2f} s"
+        )
+        return Outcome(job, record, summary)
 
     @staticmethod
     def _sound(job: Job, data: bytes, decoded: DecodedSound, start: float, middle: float, end: float) -> Outcome:
@@ -158,10 +203,11 @@ def roundtrip(
     engine: Engine,
     messages: Messages,
 ) -> None:
-    """Encode and decode the picture or sound IN in memory and print bytes, rate, times, and the PSNR of a picture.
+    """Encode and decode the picture, sound or video IN in memory and print bytes, rate, times, and PSNR but for sound.
 
-    Bytes are those of the whole .vqc file. PSNR is over the colour samples (RGB, or grey), peak 255 or 65535. Times include
-    loading the models. IN can be - for standard input; with OUT, the decoded picture is written there.
+    Bytes are those of the whole .vqc file. PSNR is over the colour samples (RGB, or grey), peak 255 or 65535; of a video over
+    all frames, (6 Y + U + V) / 8. Times include loading the models. IN can be - for standard input; with OUT, what was decoded
+    is written there, of a video the frames.
     """
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     if target == STREAM:

@@ -17,24 +17,25 @@ HEADER = VideoHeader("vid1", b"12345678", 1, "img1", b"abcdefgh", 352, 288, 1, 1
     st.lists(st.integers(1, 10**6), min_size=1, max_size=32),
     st.integers(0, 10**9),
     st.integers(0, 1000),
+    st.lists(st.integers(0, 1000), min_size=1, max_size=32),
     st.binary(max_size=40),
     st.binary(max_size=40),
     st.integers(0, 10**6),
 )
-def test_groups_come_back(steps, first, quality, intra, predicted, number):
+def test_groups_come_back(steps, first, quality, qualities, intra, predicted, number):
     ticks = [first]
     for step in steps[1:]:
         ticks.append(ticks[-1] + step)
-    group = Group(tuple(ticks), quality, 1000 - quality, intra, predicted)
+    group = Group(tuple(ticks), quality, tuple(qualities), intra, predicted)
     payload = pack_group(group, HEADER, number)
     assert unpack_group(Segment(number, FRAMES, payload, 0), HEADER) == group
 
 
-def test_regular_time_stamps_cost_two_bytes_whatever_the_group():
+def test_regular_time_stamps_cost_a_byte_whatever_the_group():
     for number in (0, 1, 77):
         ticks = regular_ticks(HEADER, number, 32, 100)
-        payload = pack_group(Group(ticks, 10, 10, b"", b""), HEADER, number)
-        assert len(payload) == 5
+        payload = pack_group(Group(ticks, 10, (10,), b"", b""), HEADER, number)
+        assert len(payload) == 6
     # 30000/1001 frames a second in milliseconds: 33 and 34 in turn, without drift
     assert regular_ticks(HEADER, 0, 4, 0) == (0, 33, 67, 100)
     whole = [t for g in range(40) for t in regular_ticks(HEADER, g, 32, round(g * 32 * 1001 / 30))]
@@ -44,7 +45,7 @@ def test_regular_time_stamps_cost_two_bytes_whatever_the_group():
 @pytest.mark.parametrize("ticks", [(5, 5), (5, 4)])
 def test_time_stamps_that_do_not_rise_are_refused(ticks):
     with pytest.raises(ValueError, match="follows"):
-        pack_group(Group(ticks, 0, 0, b"", b""), HEADER, 0)
+        pack_group(Group(ticks, 0, (0,), b"", b""), HEADER, 0)
 
 
 @given(st.binary(max_size=60))
@@ -53,7 +54,7 @@ def test_any_bytes_are_a_group_or_corrupt(payload):
         group = unpack_group(Segment(0, FRAMES, payload, 0), HEADER)
     except Corrupt:
         return
-    assert len(group.ticks) <= HEADER.group and max(group.quality, group.intra_quality) <= 1000
+    assert len(group.ticks) <= HEADER.group and max(*group.qualities, group.intra_quality) <= 1000
 
 
 @given(

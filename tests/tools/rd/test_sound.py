@@ -15,7 +15,7 @@ import soundfile
 from click.testing import CliRunner
 from PIL import Image
 
-from vqc.tools.rd.codecs import CODECS, make_codec
+from vqc.tools.rd.codecs import CODECS, CodecUnavailable, make_codec
 from vqc.tools.rd.command import rd
 from vqc.tools.rd.sound import SOUND, fit, load, loudest_part, spectrogram
 
@@ -68,8 +68,15 @@ def test_vqc_by_bit_rate_and_by_the_name_of_its_model(talk):
     assert len(data) * 8 / (talk.shape[1] / 48000) / 1000 == pytest.approx(6, rel=0.02)
     named, plain = (make_codec(spec, {}, medium=SOUND) for spec in ("vqc:model=aud1", "vqc"))
     assert named.encode(talk, 30) == plain.encode(talk, 30) and named.version() == plain.version()
-    with pytest.raises(ValueError, match="exclude"):
-        make_codec("vqc:bitrate=1:model=aud1", {}, medium=SOUND)
+    with pytest.raises(CodecUnavailable, match="nonesuch"):
+        make_codec("vqc:model=nonesuch", {}, medium=SOUND).version()
+
+
+def test_the_vector_quantised_route_is_a_model_of_vqc(talk):
+    codec = make_codec("vqc:model=rvq1", {}, medium=SOUND)
+    sizes = [len(codec.encode(talk, setting)) for setting in (0, 100)]
+    assert sizes[0] < sizes[1] and "rvq1" in codec.version()
+    assert SOUND.metrics["mel"].compute(talk, fit(talk, codec.decode(codec.encode(talk, 100)))) < 0.1
 
 
 def test_a_sound_of_another_length_is_cut_or_padded_a_little_and_no_more(talk):
@@ -134,7 +141,11 @@ def test_a_tone_is_a_line_of_its_frequency():
 
 
 def test_a_run_of_two_media_is_refused_in_one_line(tmp_path):
-    for inputs in ([SAMPLES / "photo.png", SAMPLES / "talk.flac"], [SAMPLES]):
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for name in ("photo.png", "talk.flac"):
+        (folder / name).symlink_to(SAMPLES / name)
+    for inputs in ([SAMPLES / "photo.png", SAMPLES / "talk.flac"], [folder]):
         output = run(*inputs, "--out", tmp_path / "r", code=2)
         assert "is a picture and" in output and "a sound" in output and "Traceback" not in output
 

@@ -12,14 +12,12 @@ import numpy as np
 import torch
 
 import vqc
-from vqc.audio_encoding import SpanEncoder
-from vqc.audio_encoding import header_for as sound_header
 from vqc.bitstream import Segment, Writer
 from vqc.image_encoding import encode_segments, header_for
 from vqc.models import weights
 from vqc.pixels import Pixels
 from vqc.planes import join, split
-from vqc.sound import CODED_RATE, SoundFormat
+from vqc.sound import CODED_RATE
 from vqc.tools.rd.picture import PICTURE
 from vqc.tools.rd.sound import SOUND
 from vqc.tools.rd.video import VIDEO
@@ -84,10 +82,6 @@ class VqcSound(Vqc):
     MEDIUM, DEFAULT = SOUND, weights.AUDIO_MODEL
     bitrate: bool = False
 
-    def __post_init__(self) -> None:
-        if self.bitrate and self.model:
-            raise ValueError("options bitrate= and model= of codec vqc exclude each other")
-
     @property
     def settings(self) -> Sequence[Setting]:
         return [step / 2 for step in range(2, 129)] if self.bitrate else super().settings
@@ -96,14 +90,9 @@ class VqcSound(Vqc):
         return (3, 6, 9, 12, 16, 24) if self.bitrate else self.LADDER
 
     def encode(self, original: np.ndarray, setting: Setting) -> bytes:
-        if not self.model:
-            wish = {"bitrate" if self.bitrate else "quality": setting}
-            samples = np.ascontiguousarray(original.T)
-            return vqc.encode(samples, rate=CODED_RATE, device=self.device, threads=self.threads, **wish)
-        torch.set_num_threads(self.threads)
-        kind = SoundFormat(CODED_RATE, len(original), 32, original.shape[1])
-        header = sound_header(kind, round(setting * 10), self.model)
-        return _file(header, SpanEncoder(header, torch.device(self.device)).segments([original]))
+        wish = {"bitrate" if self.bitrate else "quality": setting, "model": self.model or None}
+        samples = np.ascontiguousarray(original.T)
+        return vqc.encode(samples, rate=CODED_RATE, device=self.device, threads=self.threads, **wish)
 
     def decode(self, data: bytes) -> np.ndarray:
         return np.ascontiguousarray(vqc.decode(data, device=self.device, threads=self.threads).samples.T)
