@@ -13,11 +13,12 @@ from .video import Frame, VideoFormat
 
 # Extension: container of FFmpeg, codec of frames and its options, codec of sound.
 _CONTAINERS: dict[str, tuple[str, str, dict[str, str], str]] = {
-    ".mkv": ("matroska", "ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}, "flac"),
-    ".avi": ("avi", "ffv1", {}, "pcm_s16le"),
+    ".mkv": ("matroska", "ffv1", {"level": "3", "slicecrc": "1"}, "flac"),
+    ".avi": ("avi", "ffv1", {"level": "3", "slicecrc": "1"}, "pcm_s16le"),
     ".mp4": ("mp4", "libx264", {"crf": "14", "preset": "veryfast"}, "aac"),
     ".mov": ("mov", "libx264", {"crf": "14", "preset": "veryfast"}, "aac"),
 }
+_SLICED = 64  # pixels, each way, below which FFV1 is written without slices: it cannot cut what is small
 _NEEDS_SEEKING = (".mp4", ".mov", ".avi")
 EXTENSIONS = (*_CONTAINERS, ".y4m")
 
@@ -84,6 +85,8 @@ class ContainerWriter:
         width, height, aspect = upright(kind)
         even = codec == "libx264"  # which codes 4:2:0 of even sides only
         self._width, self._height = (width + width % 2, height + height % 2) if even else (width, height)
+        if codec == "ffv1" and min(width, height) < _SLICED:
+            options = {"level": "1"}
         stream = self._output.add_stream(codec, rate=kind.rate, options=dict(options))
         stream.width, stream.height, stream.pix_fmt = self._width, self._height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = kind.base

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,7 @@ def test_interrupt_stops_the_workers_and_leaves_no_partial_file(tmp_path, stop):
 
         if __name__ == "__main__":
             signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
             try:
                 list(run_jobs(work, [Job(str(n), sys.argv[1] + str(n)) for n in range(6)], 2))
             except KeyboardInterrupt:
@@ -151,7 +153,11 @@ def test_interrupt_stops_the_workers_and_leaves_no_partial_file(tmp_path, stop):
             time.sleep(0.05)
         # To the whole group for SIGINT, as a terminal does.
         (os.killpg if stop == signal.SIGINT else os.kill)(process.pid, stop)
-        assert process.wait(timeout=20) == (130 if stop == signal.SIGINT else 143)
+        try:
+            assert process.wait(timeout=20) == (130 if stop == signal.SIGINT else 143)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     left = {path.name for path in tmp_path.iterdir()} - {"slow.py"}
     assert len(left) == 2 and all(name.endswith(".started") for name in left), left
 

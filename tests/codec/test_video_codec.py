@@ -203,6 +203,19 @@ def test_decoded_files_can_be_read(vqc, tmp_path, coded, extension):
             assert len(container.streams.audio) == 1
 
 
+@pytest.mark.parametrize("extension", [".mkv", ".mp4", ".avi", ".mov"])
+@pytest.mark.parametrize("size", [(1, 1), (67, 101), (16, 2)])
+def test_odd_sizes_can_be_written(extension, size):
+    file = io.BytesIO()
+    writer = open_writer(file, VideoFormat(size[1], size[0], Fraction(1, 25), Fraction(25)), extension)
+    uv = np.full((2, -(-size[0] // 2), -(-size[1] // 2)), 128, np.uint8)
+    for tick in range(3):
+        writer.frame(Frame(np.full(size, 90, np.uint8), uv, tick))
+    writer.close()
+    with av.open(io.BytesIO(file.getvalue())) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 3
+
+
 def test_command_line_of_video(vqc, tmp_path):
     target = tmp_path / "clip.vqc"
     code, _, err = vqc("encode", CLIP, target, "-q", "30", "--no-sound", "--group", "10")
