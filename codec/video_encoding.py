@@ -27,9 +27,9 @@ from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
 # Quality (0..1000) of the frames of a group beside that asked for. What a frame is given serves all that follow: the first is
-# worth most, then every fourth (docs/architecture.md has the measurements).
-INTRA_OFFSET = 200
-PATTERN = (-200, -200, -200, 100)
+# worth most, then every eighth (docs/architecture.md has the measurements).
+INTRA_OFFSET = 150
+PATTERN = (-100,) * 7 + (100,)
 
 
 def header_for(

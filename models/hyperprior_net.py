@@ -248,6 +248,10 @@ class HyperpriorNet(nn.Module):
         """How far beyond a half a residual must lie to be rounded away from zero; see `dead_zone`."""
         return dead_zone(log2_scale)
 
+    def encoder_dead_zone(self, log2_scale: Tensor) -> Tensor:
+        """The same for encoding, below 0.5; as in training unless something else has proved better."""
+        return self.dead_zone(log2_scale)
+
     def steps(self, row: Tensor) -> Tensor:
         """Quantiser steps (B, L, 1, 1) of quality rows (B,)."""
         return (self.base_step(row)[:, None] * torch.exp(-interpolate_rows(self.log_gain, row)))[:, :, None, None]

@@ -149,7 +149,7 @@ def export_halves(net: HyperpriorNet) -> tuple[dict[str, Tensor], dict[str, Tens
     half = {k: v.half().contiguous() for k, v in net.state_dict().items()}
     # The prior of the hyper-latents is there only for training on; coding uses its table.
     encoder = {k: v for k, v in half.items() if k.startswith(("analysis.", "hyper_encoder.", "hyper_prior."))}
-    encoder["dead_zone"] = net.dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
+    encoder["dead_zone"] = net.encoder_dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
     decoder = {k: v for k, v in half.items() if k.startswith(("synthesis.", "condition."))}
     decoder["log_restore"] = half["log_restore"]
     return encoder, decoder | export_entropy(net)
