@@ -119,15 +119,18 @@ def ahead(items: Iterator[CodedFrame]) -> Iterator[CodedFrame]:
         thread.join()
 
 
-def group_frames(segment: Segment, header: VideoHeader, device: torch.device) -> Iterator[Frame]:
-    """The frames of a group, in order. Raises Corrupt, also after the last one: only then are all symbols checked."""
+def group_frames(segment: Segment, header: VideoHeader, device: torch.device, alone: bool = True) -> Iterator[Frame]:
+    """The frames of a group, in order. Raises Corrupt, also after the last one: only then are all symbols checked.
+
+    alone: whether no other group is decoded at the same time, so that a second thread is worth it.
+    """
     pictures, decoder = load_video_decoder(header, device)
     try:
         group = unpack_group(segment, header)
         h, w = grid_of(header)
         reference, digest = decode_picture(pictures, group.intra, h, w, group.intra_quality)
         coded = read_predicted(decoder, group, header, digest, segment.digest)
-        coded = ahead(coded) if len(group.ticks) > 1 else coded
+        coded = ahead(coded) if alone and len(group.ticks) > 1 else coded
         yield to_frame(reference, header, group.ticks[0])
         for number, frame in enumerate(coded, start=1):
             with span("transform"):
@@ -196,7 +199,7 @@ class GroupDecoder:
         def work(segment: Segment) -> tuple[Segment, Iterator[Frame]]:
             frames: list[Frame] = []
             try:
-                frames.extend(group_frames(segment, self.header, self.device))
+                frames.extend(group_frames(segment, self.header, self.device, alone=False))
             except VqcError as error:
                 return segment, _then(frames, error)
             return segment, iter(frames)
