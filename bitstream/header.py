@@ -6,6 +6,7 @@ The fields of a header are declared once, in the order of the file; writer and r
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -95,7 +96,7 @@ class Choices:
         return tuple(values)
 
 
-class Header:
+class Header(ABC):
     """The base of the headers: fields are declared once, in the order of the file."""
 
     MEDIUM: ClassVar[int]
@@ -131,8 +132,9 @@ class Header:
         return values
 
     @classmethod
+    @abstractmethod
     def _unpack(cls, cursor: Cursor, limits: Limits) -> Header:
-        raise NotImplementedError
+        """The header whose fields come next. Raises Corrupt or LimitExceeded."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 @_version
 @click.pass_context
 def vqc(ctx: click.Context) -> None:
-    """Learned codec: pictures and sounds to .vqc files and back."""
+    """Learned codec: pictures, sound and video to .vqc files and back."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(USAGE)

@@ -9,31 +9,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from vqc.bitstream import AudioHeader, Limits, Reader, VideoHeader
+from vqc.bitstream import AudioHeader, Header, Limits, Reader, VideoHeader
 
 from .audio_payload import samples_of
 from .video_payload import frames_of
 
 
 @dataclass(frozen=True)
-class Info:
-    """What a file says of itself; see `inspect`."""
+class FileInfo:
+    """What every file says of itself. weights: hexadecimal prefix of the SHA-256 of the decoder's weights."""
 
     media: str
     model: str
-    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
+    weights: str
     version: int
+    quality: float
+    segments: int
+    metadata: Mapping[str, bytes]
+    file_size: int
+
+
+@dataclass(frozen=True)
+class Info(FileInfo):
+    """What a file that holds a picture says of itself; see `inspect`."""
+
     width: int
     height: int
     depth: int
     channels: int
     alpha: bool
     orientation: int
-    quality: float
     tile: int  # side of a tile in pixels
-    segments: int
-    metadata: Mapping[str, bytes]
-    file_size: int
 
     @property
     def bpp(self) -> float:
@@ -42,22 +48,14 @@ class Info:
 
 
 @dataclass(frozen=True)
-class SoundInfo:
+class SoundInfo(FileInfo):
     """What a file that holds sound says of itself; see `inspect`."""
 
-    media: str
-    model: str
-    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
-    version: int
     rate: int
     channels: int
     depth: int
     samples: int  # of each channel; 0 when only decoding can tell
-    quality: float
     span: int  # frames of 20 ms in a segment
-    segments: int
-    metadata: Mapping[str, bytes]
-    file_size: int
 
     @property
     def seconds(self) -> float:
@@ -71,24 +69,16 @@ class SoundInfo:
 
 
 @dataclass(frozen=True)
-class VideoInfo:
+class VideoInfo(FileInfo):
     """What a file that holds video says of itself; see `inspect`."""
 
-    media: str
-    model: str
-    weights: str  # hexadecimal prefix of the SHA-256 of the decoder's weights
-    version: int
     width: int
     height: int
     rate: float  # frames a second
     frames: int  # 0 when only reading it all can tell
     rotation: int
-    quality: float
     group: int  # most frames of a segment
     sound: SoundInfo | None
-    segments: int
-    metadata: Mapping[str, bytes]
-    file_size: int
 
     @property
     def seconds(self) -> float:
@@ -111,56 +101,48 @@ def inspect(source: Any, *, limits: Limits | None = None) -> Info | SoundInfo | 
         if isinstance(header, VideoHeader):
             sound = header.sound and _sound_info(header.sound, reader, segments, header.sound.samples)
             return VideoInfo(
-                media="video",
-                model=header.model,
-                weights=header.weights.hex(),
-                version=reader.version,
+                **_common("video", header, reader, segments),
                 width=header.width,
                 height=header.height,
                 rate=header.rate_numerator / header.rate_denominator,
                 frames=frames_of(reader),
                 rotation=header.rotation,
-                quality=header.quality / 10,
                 group=header.group,
                 sound=sound,
-                segments=segments,
-                metadata=dict(reader.metadata),
-                file_size=reader.size,
             )
         return Info(
-            media="image",
-            model=header.model,
-            weights=header.weights.hex(),
-            version=reader.version,
+            **_common("image", header, reader, segments),
             width=header.width,
             height=header.height,
             depth=header.depth,
             channels=header.channels,
             alpha=header.alpha,
             orientation=header.orientation,
-            quality=header.quality / 10,
             tile=1 << header.tile,
-            segments=segments,
-            metadata=dict(reader.metadata),
-            file_size=reader.size,
         )
+
+
+def _common(media: str, header: Header, reader: Reader, segments: int) -> dict[str, Any]:
+    return {
+        "media": media,
+        "model": header.model,
+        "weights": header.weights.hex(),
+        "version": reader.version,
+        "quality": header.quality / 10,
+        "segments": segments,
+        "metadata": dict(reader.metadata),
+        "file_size": reader.size,
+    }
 
 
 def _sound_info(header: AudioHeader, reader: Reader, segments: int, samples: int) -> SoundInfo:
     return SoundInfo(
-        media="audio",
-        model=header.model,
-        weights=header.weights.hex(),
-        version=reader.version,
+        **_common("audio", header, reader, segments),
         rate=header.rate,
         channels=header.channels,
         depth=header.depth,
         samples=samples,
-        quality=header.quality / 10,
         span=header.span,
-        segments=segments,
-        metadata=dict(reader.metadata),
-        file_size=reader.size,
     )
 
 

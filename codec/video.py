@@ -14,16 +14,15 @@ from .sound import SoundFormat
 class VideoFormat:
     """What is known of a video before its frames.
 
-    width, height: in pixels, as stored. base: seconds of a tick. rate: frames a second, where they are regular. frames: in
-    all; 0 when unknown. aspect: width of a pixel over its height. primaries, transfer, matrix: code points of ITU-T H.273 (2:
-    unknown). rotation: degrees clockwise to turn frames by before they are shown. sound: of the sound track; None without one.
+    width, height: in pixels, as stored. base: seconds of a tick. rate: frames a second, where they are regular. aspect: width
+    of a pixel over its height. primaries, transfer, matrix: code points of ITU-T H.273 (2: unknown). rotation: degrees
+    clockwise to turn frames by before they are shown. sound: of the sound track; None without one.
     """
 
     width: int
     height: int
     base: Fraction
     rate: Fraction
-    frames: int = 0
     aspect: Fraction = Fraction(1)
     primaries: int = 2
     transfer: int = 2

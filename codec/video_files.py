@@ -84,7 +84,6 @@ class Demuxer:
             height=first.height,
             base=Fraction(self._base),
             rate=rate,
-            frames=stream.frames if 0 < stream.frames < 2**40 else 0,
             aspect=_aspect(stream.sample_aspect_ratio or context.sample_aspect_ratio),
             primaries=_code_point(context.color_primaries),
             transfer=_code_point(context.color_trc),

@@ -12,6 +12,7 @@ Uneven channel groups: ELIC, He et al. 2022 (arXiv:2203.10886) section 3.2.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -213,7 +214,7 @@ def checkerboard(latents: Tensor) -> Tensor:
     return ((rows[:, None] + columns[None]) % 2 == 0).to(latents.dtype)[None, None]
 
 
-class HyperpriorNet(nn.Module):
+class HyperpriorNet(nn.Module, ABC):
     """Hyperprior, context networks and quantiser steps: the base of the networks that are trained.
 
     A latent counts in the unit of its transform; `base_step` is the quantiser step in it, which `log_gain` varies by channel.
@@ -240,9 +241,9 @@ class HyperpriorNet(nn.Module):
         self.log_gain = nn.Parameter(torch.zeros(QUALITY_ROWS, widths.latents))  # step of a channel = base_step / exp(log_gain)
         self.log_restore = nn.Parameter(torch.zeros(QUALITY_ROWS, widths.latents))  # dequantised latents times exp(log_restore)
 
+    @abstractmethod
     def base_step(self, row: Tensor) -> Tensor:
         """Quantiser step of quality rows (B,), in units of latents."""
-        raise NotImplementedError
 
     def dead_zone(self, log2_scale: Tensor) -> Tensor:
         """How far beyond a half a residual must lie to be rounded away from zero; see `dead_zone`."""

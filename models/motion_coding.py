@@ -9,6 +9,7 @@ Shapes: field (2h, 2w, 2) int16 in quarters of a pixel, horizontal first; square
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class Differences:
     blocks: np.ndarray
 
 
+@functools.lru_cache(maxsize=8)
 def _wavefronts(h: int, w: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows and columns of the squares that can be predicted together: those above right of them come earlier."""
     rows, columns = np.indices((h, w))

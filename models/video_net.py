@@ -10,7 +10,6 @@ from torch import Tensor
 
 from . import image_net
 from .hyperprior_net import HyperpriorNet, Widths, dead_zone
-from .transform import QUALITY_ROWS
 from .video_transform import GAIN, LATENTS, MEMORY, Condition, VideoAnalysis, VideoSynthesis, move_latents, pack, unpack, warp
 
 WIDTHS = Widths(groups=(64, LATENTS - 64), hyper_latents=32, hyper_features=96, context=192, temporal=64)
@@ -83,8 +82,3 @@ class VideoNet(HyperpriorNet):
         quantised, bits, hyper_bits = self.entropy(latents, row, training_noise, previous)
         packed, features = self.synthesis(self.restore(quantised, row), prediction, condition, row)
         return Reference(*unpack(packed.float()), features, quantised), bits + hyper_bits
-
-
-def quality_rows(count: int, device: torch.device) -> Tensor:
-    """Random quality rows (count,)."""
-    return torch.rand(count, device=device) * (QUALITY_ROWS - 1)

@@ -6,14 +6,17 @@ Transforms and codebooks become int8 with a scale for each row (models/compact.p
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vqc.latent_coding import run_steps
 from vqc.models.audio_rvq import RvqDecoder, RvqEncoder, stages_of
 from vqc.models.audio_transform import HOP
-from vqc.models.code_model import make_powers
+from vqc.models.code_model import CodeStep, make_powers
 from vqc.models.code_net import CodeNet
 from vqc.models.compact import packed
 from vqc.models.entropy_model import QUALITY_MAX
@@ -75,15 +78,13 @@ def code_usage(encoder: RvqEncoder, decoder: RvqDecoder, folder: Path, crops: in
     for waves, _ in zip(loader, range(crops)):
         latents = encoder.analyse(waves[0].numpy(), QUALITY_MAX)
         choose = encoder.chooser(decoder, latents, QUALITY_MAX)
-        steps = decoder.steps(*latents.shape[2:], QUALITY_MAX)
-        step = next(steps)
-        while True:
+
+        def code(step: CodeStep, choose: Callable[[CodeStep], np.ndarray] = choose) -> np.ndarray:
             codes = choose(step)
             counts[step.stage] += torch.bincount(torch.from_numpy(codes).long(), minlength=size)
-            try:
-                step = steps.send(codes)
-            except StopIteration:
-                break
+            return codes
+
+        run_steps(decoder.steps(*latents.shape[2:], QUALITY_MAX), code)
     used = [usage(row) for row in counts]
     assert stages_of(QUALITY_MAX, stages) == stages
     return {"codes_used": [round(u, 4) for u, _ in used], "perplexity": [round(p, 4) for _, p in used]}

@@ -127,9 +127,7 @@ class DecodeFile:
         from vqc.sound_files import SoundWriter
 
         job = replace(job, target=named_for(job.target, AUDIO, self.format))
-        extension = f".{self.format}" if self.format else os.path.splitext(job.target or "")[1].lower()
-        if job.target == STREAM and not self.format:
-            extension = SOUND_DEFAULT
+        extension = self._extension(job, SOUND_DEFAULT)
         start, samples = perf_counter(), 0
         options = {"start": self.start, "duration": self.duration, "allow_partial": self.allow_partial}
         with (
@@ -158,6 +156,11 @@ class DecodeFile:
         problems = damage_lines(damage)
         return Outcome(job, record, summary, problems, CORRUPT if problems else 0)
 
+    def _extension(self, job: Job, of_stream: str) -> str:
+        """Extension that tells the format: of --format, else of the output; `of_stream` for standard output."""
+        if self.format:
+            return f".{self.format}"
+        return of_stream if job.target == STREAM else os.path.splitext(job.target or "")[1].lower()
 
     def _video(self, job: Job, source: Any) -> Outcome:
         """Frame by frame, the sound in step with them."""
@@ -166,9 +169,7 @@ class DecodeFile:
         from vqc.video_writers import open_writer
 
         job = replace(job, target=named_for(job.target, VIDEO, self.format))
-        extension = f".{self.format}" if self.format else os.path.splitext(job.target or "")[1].lower()
-        if job.target == STREAM and not self.format:
-            extension = VIDEO_FORMATS["y4m"]
+        extension = self._extension(job, VIDEO_FORMATS["y4m"])
         options = {"start": self.start, "duration": self.duration, "allow_partial": self.allow_partial, "jobs": self.jobs}
         start, count, begin = perf_counter(), 0, 0
         with (

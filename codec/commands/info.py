@@ -13,7 +13,7 @@ from vqc.commands.report import report, shown
 from vqc.commands.targets import source_of
 
 if TYPE_CHECKING:
-    from vqc.api import SoundInfo, VideoInfo
+    from vqc.inspection import FileInfo, SoundInfo, VideoInfo
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,7 @@ class ShowInfo:
         if info.media == "video":
             return _video(job, info)
         record = {
-            "input": job.source,
-            "media": info.media,
-            "version": info.version,
-            "model": info.model,
-            "weights": info.weights,
+            **_head(job, info),
             "width": info.width,
             "height": info.height,
             "channels": info.channels,
@@ -52,13 +48,19 @@ class ShowInfo:
         return Outcome(job, record, _for_people(record))
 
 
-def _sound(job: Job, info: SoundInfo) -> Outcome:
-    record = {
+def _head(job: Job, info: FileInfo) -> dict[str, Any]:
+    return {
         "input": job.source,
         "media": info.media,
         "version": info.version,
         "model": info.model,
         "weights": info.weights,
+    }
+
+
+def _sound(job: Job, info: SoundInfo) -> Outcome:
+    record = {
+        **_head(job, info),
         "rate": info.rate,
         "channels": info.channels,
         "depth": info.depth,
@@ -88,11 +90,7 @@ def _sound(job: Job, info: SoundInfo) -> Outcome:
 def _video(job: Job, info: VideoInfo) -> Outcome:
     sound = info.sound and {"model": info.sound.model, "rate": info.sound.rate, "channels": info.sound.channels}
     record = {
-        "input": job.source,
-        "media": info.media,
-        "version": info.version,
-        "model": info.model,
-        "weights": info.weights,
+        **_head(job, info),
         "width": info.width,
         "height": info.height,
         "rate": info.rate,

@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from vqc.models.colour import planes_to_rgb, rgb_to_planes
 from vqc.models.video_net import Reference, VideoNet
-from vqc.models.video_transform import move_latents, pack, unpack, warp
+from vqc.models.video_transform import LATENTS, MEMORY, move_latents, pack, unpack, warp
 
 
 def picture(height=64, width=96, seed=0):
@@ -65,3 +66,17 @@ def test_an_untrained_model_returns_the_prediction_and_gradients_reach_every_par
     (reference.y.mean() + reference.features.square().mean() + bits + more).sum().backward()
     untouched = [name for name, p in net.named_parameters() if p.grad is None]
     assert untouched == []
+
+
+def test_the_decoder_of_predicted_frames_keeps_within_twenty_kilomacs_a_pixel():
+    net = VideoNet().eval()
+    rows, size = torch.tensor([5.0]), 256
+    packed, memory = torch.zeros(1, 96, size // 8, size // 8), torch.zeros(1, MEMORY, size // 8, size // 8)
+    latents = torch.zeros(1, LATENTS, size // 16, size // 16)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        condition = net.condition(packed, memory, rows)
+        net.synthesis(latents, packed, condition, rows)
+        hyper = torch.zeros(1, net.widths.hyper_latents, size // 64, size // 64)
+        features = net.features(hyper, rows, *latents.shape[2:], latents)
+        net.passes(latents, net.steps(rows), features, lambda residual, scale, part: (residual, residual))
+    assert 4000 < counter.get_total_flops() / 2 / size**2 < 20000

@@ -21,7 +21,7 @@ from vqc.planes import join, split
 
 EXTENSIONS = {".mkv", ".mp4", ".mov", ".webm", ".avi", ".y4m"}
 INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, 10.0)  # quality rows at which first frames are coded
-INTRA_OFFSET = -0.75  # rows between a predicted frame and the first frame before it, as the encoder has it
+INTRA_OFFSET = -0.75  # rows between a predicted frame and the first frame before it; the encoder now has 1.5
 MOTION_ROWS = (1.0, 5.0, 9.0)  # quality rows for which motion is searched
 
 
