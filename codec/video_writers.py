@@ -1,14 +1,17 @@
-"""Frames and sound to video files: lossless FFV1 in Matroska, y4m, and H.264 for a quick look."""
+"""Frames and sound to video files: lossless FFV1 in Matroska, y4m, numbered PNG pictures, and H.264 for a quick look."""
 
 from __future__ import annotations
 
 import io
+import re
 from fractions import Fraction
 from typing import BinaryIO, Protocol
 
 import av
 import numpy as np
+from PIL import Image
 
+from .outputs import open_output
 from .video import Frame, VideoFormat
 
 # Extension: container of FFmpeg, codec of frames and its options, codec of sound.
@@ -21,6 +24,8 @@ _CONTAINERS: dict[str, tuple[str, str, dict[str, str], str]] = {
 _SLICED = 64  # pixels, each way, below which FFV1 is written without slices: it cannot cut what is small
 _NEEDS_SEEKING = (".mp4", ".mov", ".avi")
 EXTENSIONS = (*_CONTAINERS, ".y4m")
+PICTURES = ".png"
+_NUMBER = re.compile(r"%0?[1-9]?d")  # in the names of pictures
 
 
 class VideoWriter(Protocol):
@@ -70,6 +75,48 @@ class Y4mWriter:
         pass
 
 
+class PictureSequence:
+    """A PNG picture of each frame, upright and in RGB, numbered from 1: `name` holds %d, or %05d for five digits.
+
+    Each appears whole or not at all, and replaces none that is there without `force`. Raises ValueError, OutputError.
+    """
+
+    def __init__(self, name: str, kind: VideoFormat, force: bool) -> None:
+        if len(_NUMBER.findall(name)) != 1 or name.replace("%%", "").count("%") != 1:
+            raise ValueError(f"pictures of frames need a place for a number in their name, as in frame-%05d.png; not '{name}'")
+        self._name, self._kind, self._force, self._count = name, kind, force, 0
+
+    def frame(self, frame: Frame) -> None:
+        self._count += 1
+        width, height, _ = upright(self._kind)
+        # the conversion needs even sides
+        picture = to_picture(frame, self._kind, width + width % 2, height + height % 2)
+        rgb = picture.to_ndarray(format="rgb24")[:height, :width]
+        with open_output(self._name % self._count, force=self._force) as file:
+            Image.fromarray(np.ascontiguousarray(rgb)).save(file, "PNG", compress_level=4)
+
+    def sound(self, block: np.ndarray) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def to_picture(frame: Frame, kind: VideoFormat, width: int, height: int) -> av.VideoFrame:
+    """A frame upright, its last row and column repeated up to `width` and `height`."""
+    turned = frame.turned(kind.rotation)
+    picture = av.VideoFrame(width, height, "yuv420p")
+    for plane, samples in zip(picture.planes, (turned.y, *turned.uv)):
+        rows, columns = plane.height, plane.line_size
+        missing = ((0, rows - samples.shape[0]), (0, plane.width - samples.shape[1]))
+        whole = np.zeros((rows, columns), np.uint8)
+        whole[:, : plane.width] = np.pad(samples, missing, mode="edge")
+        plane.update(whole.tobytes())
+    picture.pts, picture.time_base = frame.tick, kind.base
+    picture.color_range, picture.colorspace = 2 if kind.full_range else 1, kind.matrix
+    return picture
+
+
 class ContainerWriter:
     """What FFmpeg writes. Time stamps, colour and aspect are kept."""
 
@@ -102,16 +149,7 @@ class ContainerWriter:
                 self._sound.codec_context.format = "s32"
 
     def frame(self, frame: Frame) -> None:
-        turned = frame.turned(self._kind.rotation)
-        picture = av.VideoFrame(self._width, self._height, "yuv420p")
-        for plane, samples in zip(picture.planes, (turned.y, *turned.uv)):
-            rows, columns = plane.height, plane.line_size
-            missing = ((0, rows - samples.shape[0]), (0, plane.width - samples.shape[1]))
-            whole = np.zeros((rows, columns), np.uint8)
-            whole[:, : plane.width] = np.pad(samples, missing, mode="edge")
-            plane.update(whole.tobytes())
-        picture.pts, picture.time_base = frame.tick, self._kind.base
-        picture.color_range, picture.colorspace = 2 if self._kind.full_range else 1, self._kind.matrix
+        picture = to_picture(frame, self._kind, self._width, self._height)
         self._output.mux(self._stream.encode(picture))
 
     def sound(self, block: np.ndarray) -> None:

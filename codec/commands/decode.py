@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -166,17 +167,21 @@ class DecodeFile:
         """Frame by frame, the sound in step with them."""
         from vqc import api
         from vqc.video import Frame
-        from vqc.video_writers import open_writer
+        from vqc.video_writers import PICTURES, PictureSequence, open_writer
 
         job = replace(job, target=named_for(job.target, VIDEO, self.format))
         extension = self._extension(job, VIDEO_FORMATS["y4m"])
+        pictures = extension == PICTURES
         options = {"start": self.start, "duration": self.duration, "allow_partial": self.allow_partial, "jobs": self.jobs}
         start, count, begin = perf_counter(), 0, 0
         with (
             api.open_video_stream(source, **options, **self.engine.arguments(self.workers)) as stream,
-            open_target(job, self.force) as file,
+            nullcontext() if pictures else open_target(job, self.force) as file,
         ):
-            writer = open_writer(file, stream.kind, extension)
+            if file is None:
+                writer = PictureSequence(job.target or "", stream.kind, self.force)
+            else:
+                writer = open_writer(file, stream.kind, extension)
             for item in stream.together():
                 if isinstance(item, Frame):
                     if count == self.frames:
@@ -198,15 +203,15 @@ class DecodeFile:
             "seconds": round(seconds, 4),
             "damage": [damage_record(one) for one in damage],
         }
-        if job.target != STREAM:
+        if job.target != STREAM and not pictures:
             record["bytes"] = size_of(job.target)
         summary = (
             f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {count} frames of "
             f"{stream.kind.width}x{stream.kind.height}, {seconds:.2f} s, {count / seconds:.1f} frames/s"
         )
         problems = damage_lines(damage)
-        if extension == ".y4m" and stream.kind.sound is not None:
-            problems = ("warning: y4m has no place for the sound", *problems)
+        if extension in (".y4m", PICTURES) and stream.kind.sound is not None:
+            problems = (f"warning: {extension[1:]} has no place for the sound", *problems)
         return Outcome(job, record, summary, problems, CORRUPT if damage else 0)
 
 
@@ -267,7 +272,7 @@ def decode(
     """Decode the .vqc file IN to the picture, sound or video OUT.
 
     IN can be - for standard input. Without OUT, photo.vqc becomes photo.png beside it, a sound talk.vqc talk.wav, and a video
-    clip.vqc clip.mkv (FFV1, lossless). The extension of OUT chooses the format; OUT can be - for standard output. Several
+    clip.vqc clip.mkv (FFV1, lossless); frame-%05d.png makes a picture of every frame. The extension of OUT chooses the format; OUT can be - for standard output. Several
     inputs, and folders with all the .vqc files below them, need -o DIR. With one video, -j N works on N groups of frames at
     a time (by itself on one for each core). Inputs are never changed.
     """
@@ -310,7 +315,7 @@ def named_for(target: str | None, medium: str, format_name: str | None) -> str |
 _EXTENSIONS = {
     IMAGE: list(_FORMAT_OF),
     AUDIO: list(SOUND_FORMATS.values()),
-    VIDEO: list(VIDEO_FORMATS.values()),
+    VIDEO: [*VIDEO_FORMATS.values(), ".png"],
 }
 
 
