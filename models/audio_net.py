@@ -15,8 +15,8 @@ WIDTHS = Widths(groups=(BANDS, 96, LATENTS - BANDS - 96), hyper_latents=32, hype
 
 
 def lagrangian(row: Tensor) -> Tensor:
-    """Lambda of a quality row, 0.1 (row 0) to 0.001 (row 10); loss = distortion + lambda * kbit/s of a channel."""
-    return 0.1 * 0.01 ** (row / (QUALITY_ROWS - 1))
+    """Lambda of a quality row, 0.1 (row 0) to 0.0004 (row 10); loss = distortion + lambda * kbit/s of a channel."""
+    return 0.1 * 0.004 ** (row / (QUALITY_ROWS - 1))
 
 
 class AudioNet(HyperpriorNet):
@@ -30,8 +30,8 @@ class AudioNet(HyperpriorNet):
             self.log_gain[:, :BANDS] = math.log(4)
 
     def base_step(self, row: Tensor) -> Tensor:
-        """3 (row 0) to 0.15 (row 10), in units of the shaped spectrum."""
-        return 3 * 0.05 ** (row / (QUALITY_ROWS - 1))
+        """3 (row 0) to 0.083 (row 10), in units of the shaped spectrum."""
+        return 3 * 0.0277 ** (row / (QUALITY_ROWS - 1))
 
     def forward(self, wave: Tensor, row: Tensor, training_noise: bool = True) -> dict[str, Tensor]:
         """Wave (B, C, (T + 1) * 960) and quality rows (B,) to the decoded wave and kbit/s per channel (B,)."""

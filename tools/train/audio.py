@@ -31,6 +31,7 @@ class AudioSettings(Settings):
     stereo: float = 0.3  # part of the batches with two channels
     complex_weight: float = 1.0
     wave_weight: float = 0.05
+    envelope_weight: float = 0.0
     low_rates: float = 1.3  # quality rows are drawn as a uniform number to this power: above 1, more of the low ones
 
 
@@ -42,7 +43,7 @@ class AudioTask:
         self.net = AudioNet()
         self.paths = list_sounds(Path(settings.data))
         self.files = len(self.paths)
-        self.distortion = AudioLoss(settings.complex_weight, settings.wave_weight).to(self.device)
+        self.distortion = AudioLoss(settings.complex_weight, settings.wave_weight, settings.envelope_weight).to(self.device)
 
     def load(self, seed: int) -> None:
         s = self.settings
@@ -66,10 +67,10 @@ class AudioTask:
         whole = slice(HOP, -HOP)  # frames at the ends miss their overlap
         parts = self.distortion(coded[..., whole], wave[..., whole])
         loss = ((parts["total"] + weight * rate) * weight**-0.25).mean()
-        return loss, {"kbps": rate.mean(), **{k: parts[k].mean() for k in ("mel", "complex", "wave")}}
+        return loss, {"kbps": rate.mean(), **{k: parts[k].mean() for k in ("mel", "complex", "wave", "envelope")}}
 
     def evaluate(self) -> dict[int, list[float]]:
-        """Mean kbit/s of a channel (estimated, rounded latents), mel and complex distance for some quality rows."""
+        """Mean kbit/s of a channel (estimated, rounded latents), parts of the distortion for some quality rows."""
         result = {}
         waves = []
         for path in list_sounds(Path(self.settings.evaluate)):
@@ -81,7 +82,7 @@ class AudioTask:
             for wave in waves:
                 out = self.net(wave, torch.full((1,), float(r), device=self.device), training_noise=False)
                 parts = self.distortion(out["wave"][..., HOP:-HOP], wave[..., HOP:-HOP])
-                figures.append([out["rate"].item(), parts["mel"].item(), parts["complex"].item(), parts["wave"].item()])
+                figures.append([out["rate"].item(), parts["mel"].item(), parts["complex"].item(), parts["wave"].item(), parts["envelope"].item()])
             result[r] = np.mean(figures, axis=0).tolist()
         return result
 
