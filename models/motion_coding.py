@@ -9,7 +9,6 @@ Shapes: field (2h, 2w, 2) int16 in quarters of a pixel, horizontal first; square
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -37,48 +36,53 @@ class Differences:
     blocks: np.ndarray
 
 
-@functools.lru_cache(maxsize=8)
-def _wavefronts(h: int, w: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows and columns of the squares that can be predicted together: those above right of them come earlier."""
-    rows, columns = np.indices((h, w))
-    order = (columns + 2 * rows).ravel()
-    sorted_order = np.argsort(order, kind="stable")
-    ends = np.cumsum(np.bincount(order))
-    return [(rows.ravel()[i], columns.ravel()[i]) for i in np.split(sorted_order, ends[:-1])]
-
-
-def _predict(squares: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Predictions (n, 2) of squares on a wavefront, in a field (h + 1, w + 2, 2) with a border above, left and right."""
-    left, above = squares[rows + 1, columns], squares[rows, columns + 1]
-    right = np.where(columns + 3 < squares.shape[1], columns + 2, columns)  # at the edge: above left
-    beside = squares[rows, right]
+def predictions(squares: np.ndarray) -> np.ndarray:
+    """What each square (h, w, 2) is predicted to be from those left of it and above."""
+    h, w = squares.shape[:2]
+    bordered = np.pad(squares.astype(np.int64), ((1, 0), (1, 1), (0, 0)))
+    left, above = bordered[1:, :-2], bordered[:-1, 1:-1]
+    beside = bordered[:-1, 2:].copy()
+    beside[:, -1] = bordered[:-1, w - 1]  # at the edge: above left
     median = np.maximum(np.minimum(left, above), np.minimum(np.maximum(left, above), beside))
-    return np.where(rows[:, None] == 0, left, median)
+    median[0] = left[0]
+    return median
 
 
 def to_differences(field: np.ndarray) -> Differences:
     """A field to what is coded of it."""
     squares = field[::2, ::2].astype(np.int32)
-    h, w = squares.shape[:2]
-    bordered = np.pad(squares, ((1, 0), (1, 1), (0, 0)))
-    rows, columns = (i.ravel() for i in np.indices((h, w)))
     blocks = [field[y::2, x::2] - squares for y, x in ((0, 1), (1, 0), (1, 1))]
-    return Differences(squares - _predict(bordered, rows, columns).reshape(h, w, 2), np.stack(blocks))
+    return Differences((squares - predictions(squares)).astype(np.int32), np.stack(blocks))
 
 
 def to_field(differences: Differences) -> np.ndarray:
     """The inverse of `to_differences`; vectors are kept within 16 bits whatever the differences."""
     h, w = differences.squares.shape[:2]
-    bordered = np.zeros((h + 1, w + 2, 2), np.int64)
-    for rows, columns in _wavefronts(h, w):
-        value = _predict(bordered, rows, columns) + differences.squares[rows, columns]
-        bordered[rows + 1, columns + 1] = np.clip(value, -_LIMIT, _LIMIT)
-    squares = bordered[1:, 1:-1]
+    squares = np.empty((h, w, 2), np.int64)
+    for component in (0, 1):
+        squares[..., component] = _undo_prediction(differences.squares[..., component].tolist())
     field = np.empty((2 * h, 2 * w, 2), np.int64)
     field[::2, ::2] = squares
     for (y, x), block in zip(((0, 1), (1, 0), (1, 1)), differences.blocks):
         field[y::2, x::2] = squares + block
     return np.clip(field, -_LIMIT, _LIMIT).astype(np.int16)
+
+
+def _undo_prediction(differences: list[list[int]]) -> list[list[int]]:
+    """One component of all squares, as `predictions` has them. Plain loops: each square waits for the one left of it."""
+    rows: list[list[int]] = []
+    for row in differences:
+        values: list[int] = []
+        above, left, last = rows[-1] if rows else None, 0, len(row) - 1
+        for x, value in enumerate(row):
+            if above is not None:
+                up, beside = above[x], above[x + 1] if x < last else above[x - 1] if x else 0
+                low, high = (left, up) if left < up else (up, left)
+                left = low if beside < low else high if beside > high else beside
+            left = min(max(left + value, -_LIMIT), _LIMIT)
+            values.append(left)
+        rows.append(values)
+    return rows
 
 
 @dataclass(frozen=True)
