@@ -20,7 +20,7 @@ from vqc.models.colour import rgb_to_planes
 from vqc.models.entropy_model import Step
 from vqc.models.image_hyperprior import ImageDecoder
 from vqc.models.motion_coding import MotionStep
-from vqc.models.video_hyperprior import PATCH, CodedFrame, Past, VideoDecoder, forget_features, intra_reference
+from vqc.models.video_hyperprior import SQUARE, CodedFrame, Past, VideoDecoder, forget_features, intra_reference
 from vqc.models.video_net import Reference
 
 from .latent_coding import Lost, check_end, check_model, load_decoder, read_step, run_steps, table_set
@@ -78,8 +78,8 @@ def read_predicted(
 
 
 def grid_of(header: VideoHeader) -> tuple[int, int]:
-    """Rows and columns of latents of a frame."""
-    return -(-header.height // PATCH), -(-header.width // PATCH)
+    """Rows and columns of squares of a frame, and so of the latents of a picture."""
+    return -(-header.height // SQUARE), -(-header.width // SQUARE)
 
 
 def ahead(items: Iterator[CodedFrame]) -> Iterator[CodedFrame]:

@@ -13,23 +13,25 @@ from vqc.models import weights
 from vqc.models.colour import planes_to_rgb
 from vqc.models.entropy_model import Step
 from vqc.models.motion_coding import MotionStep, to_differences
-from vqc.models.video_hyperprior import PATCH, Past, VideoDecoder, forget_features
+from vqc.models.video_hyperprior import SQUARE, Past, VideoDecoder, forget_features
 from vqc.models.video_net import Reference
 
+from . import motion_refinement
 from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_set
 from .motion_search import MotionSearch, quantiser
 from .parallel import in_order
 from .planes import join
 from .timing import span
 from .video import Frame, VideoFormat
-from .video_decoding import decode_picture
+from .video_decoding import decode_picture, grid_of
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
 # Quality (0..1000) of the frames of a group beside that asked for. What a frame is given serves all that follow: the first is
 # worth most, then every eighth (docs/architecture.md has the measurements).
-INTRA_OFFSET = 150
-PATTERN = (-100,) * 7 + (100,)
+PICTURE_QUALITY = (186, 0.814)  # of the image model at quality 0, and more for each step: the same lambda
+INTRA_OFFSET = 75
+PATTERN = (0,) * 8
 
 
 def header_for(
@@ -61,6 +63,12 @@ def header_for(
     )
 
 
+def picture_quality(quality: int) -> int:
+    """Quality of the picture that a group begins with, on the scale of the image model."""
+    first, slope = PICTURE_QUALITY
+    return min(max(round(first + slope * quality + INTRA_OFFSET), 0), 1000)
+
+
 def qualities_for(quality: int) -> tuple[int, ...]:
     """Qualities of predicted frames in turn: see PATTERN."""
     return tuple(min(max(quality + offset, 0), 1000) for offset in PATTERN)
@@ -68,7 +76,7 @@ def qualities_for(quality: int) -> tuple[int, ...]:
 
 def padded(frame: Frame) -> np.ndarray:
     """A frame as (3/2 H, W) uint8 with sides that are multiples of 16: its last row and column repeated."""
-    h, w = (-(-n // PATCH) * PATCH for n in frame.y.shape)
+    h, w = (-(-n // SQUARE) * SQUARE for n in frame.y.shape)
     y = np.pad(frame.y, ((0, h - frame.y.shape[0]), (0, w - frame.y.shape[1])), mode="edge")
     uv = np.pad(frame.uv, ((0, 0), (0, h // 2 - frame.uv.shape[1]), (0, w // 2 - frame.uv.shape[2])), mode="edge")
     return join(y[None], uv)
@@ -89,13 +97,14 @@ class GroupEncoder:
         self.encoder = weights.video_encoder(header.model, device)
         self.decoder: VideoDecoder = weights.video_decoder(header.model, device)
         self.qualities = qualities_for(header.quality)
-        self.intra_quality = min(max(header.quality + INTRA_OFFSET, 0), 1000)
+        self.intra_quality = picture_quality(header.quality)
         self._search: MotionSearch | None = None
         self._sink = SymbolEncoder(table_set(self.decoder))
         self._ticks: list[int] = []
         self._intra = b""
         self._reference: Reference | None = None
         self._past = Past()
+        self._vectors: np.ndarray | None = None
 
     def add(self, frame: Frame) -> None:
         """Codes the next frame."""
@@ -106,10 +115,18 @@ class GroupEncoder:
             self._search(planes)
             self._reference = self._code_picture(y, uv)
         else:
-            with span("motion search"):
-                vectors = self._search(planes)
+            vectors = self._find_motion(planes)
             self._reference = self._code_predicted(y, uv, vectors)
         self._ticks.append(frame.tick)
+
+    def _find_motion(self, planes: np.ndarray) -> np.ndarray:
+        with span("motion search"):
+            found = self._search(planes)
+            reference = motion_refinement.Reference(self._reference.y.cpu() * 255)
+            height = self._reference.y.shape[2]
+            worth = motion_refinement.worth_of_error(self.header.quality)
+            self._vectors = motion_refinement.refine(found, reference, planes[:height], worth, self._vectors)
+        return self._vectors
 
     @property
     def full(self) -> bool:
@@ -140,8 +157,8 @@ class GroupEncoder:
         with span("transform"):
             prediction = decoder.predict(self._reference, vectors, quality)
             latents = encoder.analyse(y, uv, prediction, quality)
-            hyper = encoder.hyper(latents)
             scaled = in_steps(decoder, latents, quality)
+            hyper, kept = encoder.hyper_and_kept(scaled, *latents.shape[2:])
         differences = to_differences(vectors)
 
         def code(step: MotionStep | Step) -> np.ndarray:
@@ -149,13 +166,12 @@ class GroupEncoder:
             if isinstance(step, MotionStep):
                 symbols, table_ids = step.symbols(differences), table_ids.astype(np.uint16) + decoder.first_motion_table
             else:
-                symbols = hyper if step.means is None else encoder.quantise(scaled, step)
+                symbols = hyper if step.means is None else encoder.quantise(scaled, step, kept)
             with span("coder"):
                 self._sink.write(symbols, table_ids)
             return symbols
 
-        h, w = latents.shape[2:]
-        coded, self._past = run_steps(decoder.steps(h, w, quality, self._past), code)
+        coded, self._past = run_steps(decoder.steps(*grid_of(self.header), quality, self._past), code)
         with span("transform"):
             reference = decoder.synthesise(coded.latents, prediction, quality)
         if len(self._ticks) % self.header.refresh == 0:

@@ -66,12 +66,14 @@ class EntropyModel:
         self.contexts = [[self._layer(tensors, f"context.{k}.{i}") for i in range(4)] for k in range(passes)]
         temporal = [self._layer(tensors, f"temporal.{i}") for i in range(2)] if "temporal.0.shift" in tensors else []
         self.temporal_layers = temporal
+        groups = tuple(len(tensors[f"context.{k}.3.shift"]) // 2 for k in range(0, passes, 2))
         self.widths = Widths(
-            groups=tuple(len(tensors[f"context.{k}.3.shift"]) // 2 for k in range(0, passes, 2)),
+            groups=groups,
             hyper_latents=tensors["hyper.0.weight"].shape[1] - 1,
             hyper_features=tensors["hyper.4.weight"].shape[0],
             context=tensors["context.0.0.weight"].shape[0],
             temporal=len(tensors["temporal.0.shift"]) if temporal else 0,
+            told=tensors["temporal.0.weight"].shape[1] - sum(groups) if temporal else 0,
         )
 
     def _layer(self, tensors: dict[str, Tensor], name: str) -> ExactLinear | ExactDepthwise:
@@ -114,7 +116,7 @@ class EntropyModel:
         features[..., : self.widths.hyper_features] = mix(tokens[:, :h, :w])
         if self.temporal_layers:
             if previous is None:
-                previous = torch.zeros((1, h, w, self.widths.latents), dtype=self.dtype, device=self.device)
+                previous = torch.zeros((1, h, w, self.widths.latents + self.widths.told), dtype=self.dtype, device=self.device)
             reduce, spread = self.temporal_layers
             features[..., self.widths.hyper_features : -1] = spread(reduce(previous.to(self.device, self.dtype)))
         return features
@@ -130,7 +132,7 @@ class EntropyModel:
     ) -> Generator[Step, np.ndarray, np.ndarray]:
         """Yields a `Step`, is sent its symbols (int32, same shape), for all symbols of a grid of h x w positions.
 
-        previous: `tokens` of the frame before, for a model with a temporal context; zeros where None.
+        previous: `tokens` of the frame before and what else is told, for a model with a temporal context; zeros where None.
         Returns the quantised latents (h * w, L) float64 in 1/64 of a quantiser step.
         """
         if self.dtype is torch.float32 and not float32_is_exact():  # the mode was changed since the model was loaded
@@ -225,8 +227,10 @@ class LatentEncoder:
             hyper = torch.round(self.hyper_encoder(latents)).clamp_(-HYPER_LIMIT, HYPER_LIMIT)
         return hyper[0].permute(1, 2, 0).flatten(0, 1).to(torch.int32).cpu().numpy()
 
-    def quantise(self, scaled: np.ndarray, step: Step) -> np.ndarray:
+    def quantise(self, scaled: np.ndarray, step: Step, kept: np.ndarray | None = None) -> np.ndarray:
         """Latents (h * w, L) float32 in steps to the symbols of `step`, with a dead zone that depends on the scale.
+
+        kept: (h * w,) bool, the positions with symbols other than 0; all without it.
 
         A residual just above a half costs more bits than it saves distortion (rate-distortion optimised rounding, Sullivan
         1996); the decoder knows nothing of it.
@@ -236,6 +240,8 @@ class LatentEncoder:
         magnitude += (0.5 - self.dead_zone)[step.table_ids]
         symbols = np.copysign(np.floor(magnitude, out=magnitude), residual)
         symbols[step.table_ids == 0] = 0  # table 0 is certain and not coded
+        if kept is not None:
+            symbols[~kept[step.positions]] = 0
         return np.clip(symbols, -SYMBOL_LIMIT, SYMBOL_LIMIT).astype(np.int32)
 
 

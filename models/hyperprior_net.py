@@ -27,6 +27,7 @@ ACTIVATION_LIMIT = 1023 / 64
 SCALE_MIN = 0.11  # smallest standard deviation in quantiser steps, as in compressai
 LOG2_SCALE_MAX = 10.5  # above SCALE_MIN
 DEAD_ZONE = 0.35  # at SCALE_MIN
+SPARSE_DEAD_ZONE = 1 / 3  # the least where most latents are 0: what is left is then noise, and coded helps no later frame
 Rule = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]  # see HyperpriorNet.passes
 
 
@@ -34,7 +35,8 @@ Rule = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]  # see Hyperprio
 class Widths:
     """Channels of an entropy model. groups: latents, in the order of coding; each group is coded in two checkerboard passes.
 
-    temporal: features made of the latents of the frame before; 0 where there is none.
+    temporal: features made of the latents of the frame before; 0 where there is none. told: numbers about each position that
+    both sides know besides, which come after those latents.
     """
 
     groups: tuple[int, ...]
@@ -42,6 +44,7 @@ class Widths:
     hyper_features: int
     context: int
     temporal: int = 0
+    told: int = 0
 
     @property
     def latents(self) -> int:
@@ -140,13 +143,13 @@ class HyperDecoder(nn.Module):
 
 
 class TemporalContext(nn.Module):
-    """Latents (B, L, H, W) of the frame before, as decoded, to features (B, T, H, W)."""
+    """Latents (B, L, H, W) of the frame before, as decoded, and what else is told to features (B, T, H, W)."""
 
     def __init__(self, widths: Widths) -> None:
         super().__init__()
         c = widths.temporal
         self.layers = nn.Sequential(
-            nn.Conv2d(widths.latents, c, 1),
+            nn.Conv2d(widths.latents + widths.told, c, 1),
             FakeQuant(),
             nn.Conv2d(c, c, 3, padding=1, groups=c),
             FakeQuant(signed=True),
@@ -207,6 +210,20 @@ def gaussian_bits(value: Tensor, log2_scale: Tensor) -> Tensor:
     return -torch.log2(LowerBound.apply(upper - lower, 1e-9))
 
 
+def sparse_bits(value: Tensor, log2_scale: Tensor) -> Tensor:
+    """The same for latents that are rarely not 0, rounded: 0 as probable as under a Laplace distribution, then geometric.
+
+    Each further one has at least a ninth of the probability of the last: what is not 0 where 0 was expected is often large,
+    which neither Gaussian nor Laplace allow for. The distribution is narrower than its scale says, 2.2 and not 1.41 times, so
+    that at the smallest scale a 0 is all but certain.
+    """
+    log2_scale = LowerBound.apply(log2_scale, math.log2(SCALE_MIN)).clamp_max(math.log2(SCALE_MIN) + LOG2_SCALE_MAX)
+    rate = 2.2 * torch.exp2(-log2_scale)
+    fall = rate.clamp_max(math.log(9))
+    nonzero = rate / 2 + math.log(2) - torch.log1p(-torch.exp(-fall)) + fall * (value.abs() - 1)
+    return torch.where(value.abs() < 0.5, -torch.log1p(-torch.exp(-rate / 2)), nonzero) / math.log(2)
+
+
 def checkerboard(latents: Tensor) -> Tensor:
     """Mask (1, 1, H, W) of the positions coded first: row + column even."""
     h, w = latents.shape[-2:]
@@ -220,9 +237,10 @@ class HyperpriorNet(nn.Module, ABC):
     A latent counts in the unit of its transform; `base_step` is the quantiser step in it, which `log_gain` varies by channel.
     """
 
-    # Whether training counts the bits of latents as rounded, and not with noise in their place. Noise costs 0.19 bits even
-    # where the scale is the smallest and a rounded 0 would be free: too much where most latents are 0.
-    ROUNDED_RATE = False
+    # Whether most latents are 0. Training then counts the bits of rounded latents, and not of noise in their place, which costs
+    # 0.19 bits even where the scale is the smallest and a rounded 0 would be free; by `sparse_bits`; and the
+    # hyper-encoder sees rounded latents, so that it has nothing to say where there is nothing to code.
+    SPARSE = False
 
     def __init__(self, widths: Widths) -> None:
         super().__init__()
@@ -262,30 +280,44 @@ class HyperpriorNet(nn.Module, ABC):
         return quantised * torch.exp(interpolate_rows(self.log_restore, row))[:, :, None, None]
 
     def entropy(
-        self, latents: Tensor, row: Tensor, training_noise: bool, previous: Tensor | None = None
+        self,
+        latents: Tensor,
+        row: Tensor,
+        training_noise: bool,
+        previous: Tensor | None = None,
+        kept: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (B, L, H, W) to (quantised latents, bits of latents, bits of hyper-latents).
 
-        previous: quantised latents of the frame before, where the model has a temporal context.
+        previous: quantised latents of the frame before and what else is told, where the model has a temporal context. kept:
+        (B, 1, H, W), 0 where every symbol is made 0, else 1; all are kept without it.
         Bits are per sample (B,). With `training_noise` the bits are those of noisy values (Balle 2018), without it of the
         rounded ones; the quantised latents are rounded in both cases.
         """
         step = self.steps(row)
-        hyper = self.hyper_encoder(latents)
+        scaled = latents.float() / step
+        hyper = self.hyper_encoder(self.sparse_symbols(scaled, kept) if self.SPARSE else latents)
         noisy_hyper = hyper + torch.rand_like(hyper) - 0.5 if training_noise else torch.round(hyper)
         hyper_bits = self.hyper_prior.bits(noisy_hyper).sum((1, 2, 3))
         features = self.features(ste_round(hyper), row, *latents.shape[-2:], previous)
-        scaled = latents.float() / step
-        noise = torch.rand_like(scaled) - 0.5 if training_noise else None
+        noise = torch.rand_like(scaled) - 0.5 if training_noise and not self.SPARSE else None
+        bits_of = sparse_bits if self.SPARSE else gaussian_bits
 
         def rule(residual: Tensor, log2_scale: Tensor, part: slice) -> tuple[Tensor, Tensor]:
             zone = self.dead_zone(log2_scale.detach())
             symbol = ste_round(residual - residual.detach().clamp(-zone, zone))
-            coded = symbol if noise is None or self.ROUNDED_RATE else residual + noise[:, part]
-            return symbol, gaussian_bits(coded, log2_scale)
+            if kept is not None:
+                symbol = symbol * kept
+            return symbol, bits_of(symbol if noise is None else residual + noise[:, part], log2_scale)
 
         quantised, bits = self.passes(scaled, step, features, rule)
         return quantised, bits, hyper_bits
+
+    @staticmethod
+    def sparse_symbols(scaled: Tensor, kept: Tensor | None) -> Tensor:
+        """Latents in steps (B, L, H, W) as the hyper-encoder sees them: as if each were predicted to be 0. No gradient."""
+        symbols = torch.sign(scaled) * torch.floor(scaled.abs() + (0.5 - SPARSE_DEAD_ZONE))
+        return (symbols if kept is None else symbols * kept).detach()
 
     def features(self, hyper: Tensor, row: Tensor, h: int, w: int, previous: Tensor | None = None) -> Tensor:
         """What every context pass sees, (B, C, h, w): hyper-decoder, temporal context of `previous` if there is one, log2 step.

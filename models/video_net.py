@@ -8,22 +8,46 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import image_net
-from .hyperprior_net import HyperpriorNet, Widths, dead_zone
-from .video_transform import GAIN, LATENTS, MEMORY, Condition, VideoAnalysis, VideoSynthesis, move_latents, pack, unpack, warp
+from .hyperprior_net import SPARSE_DEAD_ZONE, HyperpriorNet, Widths, dead_zone
+from .transform import QUALITY_ROWS
+from .video_transform import (
+    GAIN,
+    LATENTS,
+    MEMORY,
+    MOTION_TOKENS,
+    VideoAnalysis,
+    VideoSynthesis,
+    motion_tokens,
+    move_latents,
+    pack,
+    unpack,
+    warp,
+)
 
-WIDTHS = Widths(groups=(64, LATENTS - 64), hyper_latents=32, hyper_features=96, context=192, temporal=64)
+WIDTHS = Widths(
+    groups=(16, LATENTS - 16), hyper_latents=8, hyper_features=48, context=96, temporal=32, told=MOTION_TOKENS
+)
 
-# Much of what prediction leaves is noise: coded, it helps no later frame.
-LEAST_DEAD_ZONE = 0.2
+# A block is coded if it saves this much squared error, in quantiser steps, for each bit that it may cost: at the step of
+# `base_step` a bit is worth ln(2) / 6 squared steps. As video encoders since H.263 do with lone coefficients.
+WORTH = math.log(2) / 6
+SYMBOL_BITS, BLOCK_BITS = 5, 4
 
 
 def lagrangian(row: Tensor) -> Tensor:
-    """Lambda of a quality row; loss = bits per luma pixel + lambda * 255^2 * (6 MSE(Y) + MSE(U) + MSE(V)) / 8.
+    """Lambda of a quality row, 0.0016 (row 0) to 0.34 (row 10).
 
-    Half that of pictures: equal rows are then of about equal quality.
+    Loss = bits per luma pixel + lambda * 255^2 * (6 MSE(Y) + MSE(U) + MSE(V)) / 8.
     """
-    return image_net.lagrangian(row) / 2
+    return 0.0016 * 212.5 ** (row / (QUALITY_ROWS - 1))
+
+
+def worth_coding(scaled: Tensor) -> Tensor:
+    """Which blocks of latents in steps (B, L, h, w) are worth their bits: (B, 1, h, w), 0 or 1."""
+    symbols = HyperpriorNet.sparse_symbols(scaled, None)
+    saved = (scaled.square() - (scaled - symbols).square()).sum(1, keepdim=True)
+    count = (symbols != 0).sum(1, keepdim=True)
+    return (saved > WORTH * (SYMBOL_BITS * count + BLOCK_BITS)).to(scaled.dtype)
 
 
 def weighted_mse(y: Tensor, uv: Tensor, y_coded: Tensor, uv_coded: Tensor) -> Tensor:
@@ -44,41 +68,36 @@ class Reference:
     def intra(y: Tensor, uv: Tensor) -> Reference:
         """The reference that a frame leaves which was coded as a picture."""
         b, _, h, w = y.shape
-        return Reference(y, uv, y.new_zeros(b, MEMORY, h // 8, w // 8), y.new_zeros(b, LATENTS, h // 16, w // 16))
+        return Reference(y, uv, y.new_zeros(b, MEMORY, h // 8, w // 8), y.new_zeros(b, LATENTS, h // 8, w // 8))
 
 
 class VideoNet(HyperpriorNet):
     """Everything of the model of predicted frames that is trained together."""
 
-    ROUNDED_RATE = True
+    SPARSE = True
 
     def __init__(self) -> None:
         super().__init__(WIDTHS)
-        self.condition = Condition()
         self.analysis = VideoAnalysis()
         self.synthesis = VideoSynthesis()
 
     def base_step(self, row: Tensor) -> Tensor:
-        """1.2 of the high-rate optimum for lambda: sqrt(8 / (lambda * 255^2 * ln 2)) in pixel units, times GAIN."""
-        return 1.2 * GAIN * torch.sqrt(8 / (lagrangian(row) * 65025 * math.log(2)))
+        """The high-rate optimum for lambda: sqrt(8 / (lambda * 255^2 * ln 2)) in pixel units, times GAIN."""
+        return GAIN * torch.sqrt(8 / (lagrangian(row) * 65025 * math.log(2)))
 
     def dead_zone(self, log2_scale: Tensor) -> Tensor:
-        """Never less than LEAST_DEAD_ZONE."""
-        return dead_zone(log2_scale).clamp_min(LEAST_DEAD_ZONE)
-
-    def encoder_dead_zone(self, log2_scale: Tensor) -> Tensor:
-        """0.25 wider: training looks two frames ahead, so it does not see that what is coded has to last (-25 % BD-rate)."""
-        return (self.dead_zone(log2_scale) + 0.25).clamp_max(0.49)
+        """Never less than SPARSE_DEAD_ZONE."""
+        return dead_zone(log2_scale).clamp_min(SPARSE_DEAD_ZONE)
 
     def forward(
         self, y: Tensor, uv: Tensor, reference: Reference, vectors: Tensor, row: Tensor, training_noise: bool = True
     ) -> tuple[Reference, Tensor]:
         """A frame and what it is predicted from to the next reference, with the decoded frame, and the bits (B,)."""
         prediction = pack(warp(reference.y, vectors), warp(reference.uv, vectors))
-        features = warp(reference.features, vectors, "bilinear").contiguous(memory_format=torch.channels_last)
-        condition = self.condition(prediction, features, row)
-        latents = self.analysis(pack(y, uv), prediction, condition, row)
-        previous = move_latents(reference.latents, vectors)
-        quantised, bits, hyper_bits = self.entropy(latents, row, training_noise, previous)
-        packed, features = self.synthesis(self.restore(quantised, row), prediction, condition, row)
+        memory = warp(reference.features, vectors, "bilinear")
+        latents = self.analysis(pack(y, uv), prediction, memory, row)
+        previous = torch.cat([move_latents(reference.latents, vectors), motion_tokens(vectors)], dim=1)
+        kept = worth_coding((latents / self.steps(row)).detach().float())
+        quantised, bits, hyper_bits = self.entropy(latents, row, training_noise, previous, kept)
+        packed, features = self.synthesis(self.restore(quantised, row), prediction, memory, row)
         return Reference(*unpack(packed.float()), features, quantised), bits + hyper_bits

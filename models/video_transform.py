@@ -1,11 +1,12 @@
 """Transforms of the video model: a frame is coded as what its motion-compensated prediction does not tell.
 
-Conditional coding (DCVC, Li et al. 2021, arXiv:2109.15047 section 3): the prediction and the features of the previous frame,
-both moved by the vectors, enter analysis and synthesis as channels. Untrained, the transforms are a linear codec of the
-difference: first and last 1x1 layers start as a Karhunen-Loeve transform, everything else starts at zero.
+Conditional coding (DCVC, Li et al. 2021, arXiv:2109.15047 section 3) around a linear codec: the latents of an 8x8 block are the
+Karhunen-Loeve transform (KLT) of what differs from the prediction, and networks that see the prediction and the features of the
+previous frame, both moved by the vectors, correct them and what is made of them. What motion leaves is rare and local, so
+blocks are small: with as many bits, 16x16 pixels a latent left a third more error.
 
 Shapes: planes y (B, 1, H, W) and uv (B, 2, H/2, W/2), 0..1; H and W multiples of 16; features (B, 32, H/8, W/8), passed from
-frame to frame; latents (B, 256, H/16, W/16); vectors (B, H/8, W/8, 2) in quarters of a pixel, horizontal first.
+frame to frame; latents (B, 80, H/8, W/8); vectors (B, H/8, W/8, 2) in quarters of a pixel, horizontal first.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from .transform import GatedBlock
 
 BLOCK = 8  # pixels, each way, that share a vector
 FEATURES = 96  # samples of an 8x8 block in 4:2:0
-LATENTS = 256
+LATENTS = 80  # the weakest 16 directions of the KLT are left out
 GAIN = 4.0  # latents count quarters of a pixel unit: the entropy model's context has steps of 1/64
 MEMORY = 32  # features that are passed from frame to frame, within -1..1 so that they cannot grow without end
+MOTION_TOKENS = 2  # what the entropy model is told of the vector of a block
 # Samples of chroma are scaled so that squared errors add up as in PSNR 6:1:1, (6 Y + U + V) / 8.
 CHROMA = (64 / 16 / 6) ** 0.5
 
@@ -48,65 +50,79 @@ def warp(source: Tensor, vectors: Tensor, mode: str = "bicubic") -> Tensor:
     return F.grid_sample(source.float(), grid, mode=mode, padding_mode="border", align_corners=False)
 
 
-class Condition(nn.Module):
-    """Prediction (B, 96, H/8, W/8) and moved features of the previous frame to what the transforms are told."""
+class Trunk(nn.Module):
+    """What is known of each block to features (B, 96, H/8, W/8): 1x1 in, gated residual blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int, blocks: int) -> None:
         super().__init__()
-        self.features = nn.Conv2d(MEMORY, FEATURES, 1, bias=False)
-        self.block = GatedBlock(FEATURES)
+        self.enter = nn.Conv2d(inputs + FEATURES + MEMORY, FEATURES, 1)
+        self.blocks = nn.ModuleList(GatedBlock(FEATURES) for _ in range(blocks))
 
-    def forward(self, prediction: Tensor, features: Tensor, row: Tensor) -> Tensor:
-        return self.block((prediction - 0.5) * GAIN + self.features(features), row)
+    def forward(self, known: Tensor, prediction: Tensor, memory: Tensor, row: Tensor) -> Tensor:
+        x = torch.cat([known, (prediction - 0.5) * GAIN, memory], dim=1)
+        x = self.enter(x.contiguous(memory_format=torch.channels_last))
+        for block in self.blocks:
+            x = block(x, row)
+        return x
 
 
 class VideoAnalysis(nn.Module):
-    """A frame and its prediction, both packed, and the condition to latents (B, 256, H/16, W/16)."""
+    """A frame and its prediction, both packed, and moved features to latents (B, 80, H/8, W/8)."""
 
-    def __init__(self, blocks: int = 3) -> None:
+    def __init__(self, blocks: int = 2) -> None:
         super().__init__()
-        self.patch = nn.Conv2d(FEATURES, FEATURES, 1)
-        self.condition = nn.Conv2d(FEATURES, FEATURES, 1)
-        self.blocks = nn.ModuleList(GatedBlock(FEATURES) for _ in range(blocks))
-        self.to_latents = nn.Conv2d(4 * FEATURES, LATENTS, 1)
-        nn.init.zeros_(self.condition.weight)
-        nn.init.zeros_(self.condition.bias)
+        self.patch = nn.Conv2d(FEATURES, LATENTS, 1, bias=False)
+        self.trunk = Trunk(FEATURES, blocks)
+        self.correct = nn.Conv2d(FEATURES, LATENTS, 1)
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
 
-    def forward(self, frame: Tensor, prediction: Tensor, condition: Tensor, row: Tensor) -> Tensor:
-        x = self.patch((frame - prediction) * GAIN) + self.condition(condition)
-        for block in self.blocks:
-            x = block(x, row)
-        return self.to_latents(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))
+    def forward(self, frame: Tensor, prediction: Tensor, memory: Tensor, row: Tensor) -> Tensor:
+        difference = (frame - prediction) * GAIN
+        return self.patch(difference) + self.correct(self.trunk(difference, prediction, memory, row))
 
 
 class VideoSynthesis(nn.Module):
-    """Latents, packed prediction and condition to the packed frame and the features for the next one."""
+    """Latents, packed prediction and moved features to the packed frame and the features for the next one."""
 
     def __init__(self, blocks: int = 4) -> None:
         super().__init__()
-        self.from_latents = nn.Conv2d(LATENTS, 4 * FEATURES, 1)
-        self.condition = nn.Conv2d(FEATURES, FEATURES, 1)
-        self.blocks = nn.ModuleList(GatedBlock(FEATURES) for _ in range(blocks))
-        self.patch = nn.Conv2d(FEATURES, FEATURES, 1)
+        self.patch = nn.Conv2d(LATENTS, FEATURES, 1, bias=False)
+        self.trunk = Trunk(LATENTS, blocks)
+        self.correct = nn.Conv2d(FEATURES, FEATURES, 1)
         self.features = nn.Conv2d(FEATURES, MEMORY, 1)
-        for layer in (self.condition, self.features):
+        for layer in (self.correct, self.features):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, latents: Tensor, prediction: Tensor, condition: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.pixel_shuffle(self.from_latents(latents), 2).contiguous(memory_format=torch.channels_last)
-        x = x + self.condition(condition)
-        for block in self.blocks:
-            x = block(x, row)
-        return prediction + self.patch(x) / GAIN, self.features(x).clamp(-1, 1)
+    def forward(self, latents: Tensor, prediction: Tensor, memory: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.trunk(latents, prediction, memory, row)
+        return prediction + (self.patch(latents) + self.correct(x)) / GAIN, self.features(x).clamp(-1, 1)
 
 
 def move_latents(latents: Tensor, vectors: Tensor) -> Tensor:
-    """Latents (B, L, h, w) of the previous frame to where the vectors (B, 2h, 2w, 2) find them, in whole positions; exact."""
+    """Latents (B, L, h, w) of the previous frame to where the vectors find them, in whole positions; exact.
+
+    vectors: (B, n h, n w, 2), n by n to a latent, which follows their mean.
+    """
     b, count, h, w = latents.shape
-    total = vectors.long().view(b, h, 2, w, 2, 2).sum((2, 4))  # quarters of a pixel, four blocks: 256 a position
-    move = torch.div(total + 128, 256, rounding_mode="floor")
+    n = vectors.shape[1] // h
+    total, position = vectors.long().view(b, h, n, w, n, 2).sum((2, 4)), 4 * BLOCK * n**3
+    move = torch.div(total + position // 2, position, rounding_mode="floor")
     x = (torch.arange(w, device=latents.device) + move[..., 0]).clamp(0, w - 1)
     y = (torch.arange(h, device=latents.device)[:, None] + move[..., 1]).clamp(0, h - 1)
     index = (y * w + x).view(b, 1, h * w).expand(b, count, h * w)
     return latents.flatten(2).gather(2, index).view(latents.shape)
+
+
+def motion_tokens(vectors: Tensor) -> Tensor:
+    """What the entropy model is told of vectors (B, h, w, 2): (B, 2, h, w) integers 0..15, as float32; exact.
+
+    How many bits it takes to write how far a vector is from its four neighbours together, and how far from 0.
+    """
+    field = vectors.long().permute(0, 3, 1, 2)
+    down, right = (field.diff(dim=axis).abs().sum(1) for axis in (2, 3))
+    rough = F.pad(down, (0, 0, 1, 0)) + F.pad(down, (0, 0, 0, 1)) + F.pad(right, (1, 0)) + F.pad(right, (0, 1))
+    sizes = torch.stack([rough, field.abs().sum(1)], dim=1)
+    powers = 2 ** torch.arange(15, device=vectors.device)
+    return (sizes[..., None] >= powers).sum(-1).float()

@@ -189,6 +189,41 @@ def test_symbols_and_frames_of_video_are_the_same(coded_video, plain_video, tmp_
     assert np.abs(frames - plain_video[1]).max() <= 1
 
 
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory):
+    """300 frames in one group: a texture that moves, under noise that changes."""
+    import vqc
+    from vqc.video import Frame
+
+    rng = np.random.default_rng(2)
+    texture = rng.normal(0, 1, (96, 128)).cumsum(0).cumsum(1)
+    texture = 128 + 60 * np.sin(texture / 8)
+
+    def frames():
+        for t in range(300):
+            y = np.roll(texture, (t // 3, -t // 2), (0, 1))[:64, :80] + rng.normal(0, 3, (64, 80))
+            uv = np.stack([y[::2, ::2], 255 - y[::2, ::2]]) / 2 + 64
+            yield Frame(y.clip(0, 255).astype(np.uint8), uv.clip(0, 255).astype(np.uint8), t)
+
+    path = tmp_path_factory.mktemp("exact") / "long.vqc"
+    path.write_bytes(vqc.encode(frames(), fps=25, quality=40, group=300))
+    return path
+
+
+def test_frames_hardly_drift_apart_over_300(long_video, monkeypatch):
+    """Pixels that differ by one level become more from frame to frame, 5 % after 300 here; the next group begins anew."""
+    import vqc
+
+    def decoded():
+        return np.stack([np.concatenate([f.y.ravel(), f.uv.ravel()]) for f in vqc.decode(long_video, threads=1)]).astype(int)
+
+    frames = decoded()
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    apart = np.abs(frames - decoded())
+    assert len(apart) == 300 and apart.max() <= 1
+    assert apart[:32].mean() < 0.02 and apart[-32:].mean() < 0.15
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_symbols_and_frames_of_video_are_the_same_on_cuda(coded_video, plain_video, tmp_path):
     symbols, frames = decode_video(coded_video, tmp_path / "frames.npy", {"DEVICE": "cuda"})

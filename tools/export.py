@@ -122,24 +122,25 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
             y, uv = (torch.from_numpy(p.copy())[None].float() / 255 for p in (y, uv))
             prediction = decoder.predict(reference, vectors, quality)
             latents = encoder.analyse(y, uv, prediction, quality)
-            hyper, scaled, differences = encoder.hyper(latents), in_steps(decoder, latents, quality), to_differences(vectors)
+            scaled, differences = in_steps(decoder, latents, quality), to_differences(vectors)
+            hyper, kept = encoder.hyper_and_kept(scaled, *latents.shape[2:])
 
-            def code(step: MotionStep | Step, hyper=hyper, scaled=scaled, differences=differences) -> np.ndarray:
+            def code(step: MotionStep | Step, hyper=hyper, scaled=scaled, kept=kept, differences=differences) -> np.ndarray:
                 if isinstance(step, MotionStep):
                     symbols = step.symbols(differences)
                     table_ids = step.table_ids.astype(np.uint16) + decoder.first_motion_table
                 else:
-                    symbols, table_ids = hyper if step.means is None else encoder.quantise(scaled, step), step.table_ids
+                    symbols, table_ids = hyper if step.means is None else encoder.quantise(scaled, step, kept), step.table_ids
                 counts.add(symbols, table_ids)
                 return symbols
 
-            coded, past = run_steps(decoder.steps(*latents.shape[2:], quality, past), code)
+            coded, past = run_steps(decoder.steps(*(n // 2 for n in latents.shape[2:]), quality, past), code)
             reference = decoder.synthesise(coded.latents, prediction, quality)
 
 
 def network_of(state: dict[str, Tensor]) -> HyperpriorNet:
     """An untrained network of the kind whose state dictionary this is."""
-    if "condition.features.weight" in state:
+    if "synthesis.trunk.enter.weight" in state and "temporal.layers.0.weight" in state:
         return VideoNet()
     return AudioNet() if "synthesis.predict.weight" in state else ImageNet()
 
@@ -150,7 +151,7 @@ def export_halves(net: HyperpriorNet) -> tuple[dict[str, Tensor], dict[str, Tens
     # The prior of the hyper-latents is there only for training on; coding uses its table.
     encoder = {k: v for k, v in half.items() if k.startswith(("analysis.", "hyper_encoder.", "hyper_prior."))}
     encoder["dead_zone"] = net.encoder_dead_zone(math.log2(SCALE_MIN) + torch.arange(SCALE_TABLES) / 6)
-    decoder = {k: v for k, v in half.items() if k.startswith(("synthesis.", "condition."))}
+    decoder = {k: v for k, v in half.items() if k.startswith("synthesis.")}
     decoder["log_restore"] = half["log_restore"]
     return encoder, decoder | export_entropy(net)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import vqc
 from vqc.bitstream import Corrupt, Reader, VqcError
@@ -228,6 +229,25 @@ def test_command_line_of_video(vqc, tmp_path):
     assert vqc("decode", target, tmp_path / "x.png")[0] != 0 and not (tmp_path / "x.png").exists()
     assert vqc("decode", target, tmp_path / "y.mkv", "--region", "0,0,8,8")[0] != 0
     assert vqc("verify", target)[0] == 0
+
+
+def test_frames_become_numbered_pictures(vqc, tmp_path, coded, frames):
+    source = tmp_path / "clip.vqc"
+    source.write_bytes(coded)
+    code, _, err = vqc("decode", source, tmp_path / "f%03d.png", "--frames", "3")
+    assert code == 0 and "no place for the sound" in err
+    assert sorted(p.name for p in tmp_path.glob("*.png")) == ["f001.png", "f002.png", "f003.png"]
+    first = frames[0]
+    expected = av.VideoFrame.from_ndarray(
+        np.concatenate([first.y.ravel(), first.uv.ravel()]).reshape(-1, first.y.shape[1]), format="yuv420p"
+    ).to_ndarray(format="rgb24")
+    seen = np.asarray(Image.open(tmp_path / "f001.png")).astype(int)
+    assert seen.shape == (*first.y.shape, 3) and np.abs(seen - expected).mean() < 2
+    before = (tmp_path / "f002.png").read_bytes()
+    assert vqc("decode", source, tmp_path / "f%03d.png", "--frames", "2")[0] == 1  # they are there
+    assert (tmp_path / "f002.png").read_bytes() == before
+    for name in ("f%d-%d.png", "f%s.png", "f%.png"):
+        assert vqc("decode", source, tmp_path / name, "--frames", "2")[0] == 1
 
 
 def test_a_bit_rate_is_met():

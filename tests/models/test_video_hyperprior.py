@@ -1,12 +1,13 @@
 """The model of predicted frames: what moves, moves right; the exact model is told what the trained one is."""
 
 import numpy as np
+import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vqc.models.colour import planes_to_rgb, rgb_to_planes
-from vqc.models.video_net import Reference, VideoNet
-from vqc.models.video_transform import LATENTS, MEMORY, move_latents, pack, unpack, warp
+from vqc.models.video_net import Reference, VideoNet, worth_coding
+from vqc.models.video_transform import LATENTS, MEMORY, MOTION_TOKENS, motion_tokens, move_latents, pack, unpack, warp
 
 
 def picture(height=64, width=96, seed=0):
@@ -33,16 +34,35 @@ def test_whole_vectors_move_planes_by_whole_pixels():
     torch.testing.assert_close(moved[..., 4:-4, 4:-4], uv[..., 3:-5, 6:-2], atol=1e-5, rtol=0)
 
 
-def test_latents_move_by_whole_positions_and_stay_within_the_frame():
+@pytest.mark.parametrize("blocks", [1, 2], ids=["vid2", "vid1"])
+def test_latents_move_by_whole_positions_and_stay_within_the_frame(blocks):
     latents = torch.arange(4 * 6).float().view(1, 1, 4, 6)
-    vectors = torch.zeros(1, 8, 12, 2, dtype=torch.int16)
+    vectors = torch.zeros(1, 4 * blocks, 6 * blocks, 2, dtype=torch.int16)
     assert torch.equal(move_latents(latents, vectors), latents)
-    vectors[..., 0] = 16 * 4
+    vectors[..., 0] = 8 * blocks * 4
     assert torch.equal(move_latents(latents, vectors)[..., :-1], latents[..., 1:])
     vectors[..., 0] = 32767
     assert torch.equal(move_latents(latents, vectors), latents[..., -1:].expand(1, 1, 4, 6))
-    vectors[..., 0] = -33  # half a position and more to the left
+    vectors[..., 0] = -16 * blocks - 1  # half a position and more to the left
     assert torch.equal(move_latents(latents, vectors)[..., 1:], latents[..., :-1])
+
+
+def test_tokens_of_vectors_tell_how_long_and_how_rough_they_are():
+    vectors = torch.zeros(1, 4, 6, 2, dtype=torch.int16)
+    assert torch.equal(motion_tokens(vectors), torch.zeros(1, 2, 4, 6))
+    vectors[0, 1, 2] = torch.tensor([3, -4])  # 7 from each of its four neighbours, 28 together: five bits
+    rough, size = motion_tokens(vectors)[0]
+    assert rough[1, 2] == 5 and rough[0, 2] == rough[1, 1] == rough[1, 3] == rough[2, 2] == 3
+    assert size[1, 2] == 3 and size.sum() == 3 and rough.sum() == 5 + 4 * 3
+    vectors[..., :] = torch.tensor([-32768, 32767])
+    assert torch.equal(motion_tokens(vectors)[0], torch.stack([torch.zeros(4, 6), torch.full((4, 6), 15.0)]))
+
+
+def test_blocks_with_one_small_latent_are_not_coded():
+    scaled = torch.zeros(1, 80, 1, 4)
+    scaled[0, 3, 0] = torch.tensor([0.8, 0.9, 1.1, -3.0])
+    scaled[0, 4:20, 0, 0] = 0.7  # below the dead zone
+    assert worth_coding(scaled).flatten().tolist() == [0, 0, 1, 1]
 
 
 def test_colours_come_back_but_for_a_small_error():
@@ -55,8 +75,6 @@ def test_colours_come_back_but_for_a_small_error():
 def test_an_untrained_model_returns_the_prediction_and_gradients_reach_every_parameter():
     torch.manual_seed(0)
     net = VideoNet()
-    for layer in (net.synthesis.patch, net.synthesis.from_latents):
-        torch.nn.init.zeros_(layer.bias)
     y, uv = picture()
     vectors, row = torch.zeros(1, 8, 12, 2, dtype=torch.int16), torch.tensor([5.0])
     reference, bits = net(y, uv, Reference.intra(y, uv), vectors, row)
@@ -72,11 +90,11 @@ def test_the_decoder_of_predicted_frames_keeps_within_twenty_kilomacs_a_pixel():
     net = VideoNet().eval()
     rows, size = torch.tensor([5.0]), 256
     packed, memory = torch.zeros(1, 96, size // 8, size // 8), torch.zeros(1, MEMORY, size // 8, size // 8)
-    latents = torch.zeros(1, LATENTS, size // 16, size // 16)
+    latents = torch.zeros(1, LATENTS, size // 8, size // 8)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        condition = net.condition(packed, memory, rows)
-        net.synthesis(latents, packed, condition, rows)
-        hyper = torch.zeros(1, net.widths.hyper_latents, size // 64, size // 64)
-        features = net.features(hyper, rows, *latents.shape[2:], latents)
+        net.synthesis(latents, packed, memory, rows)
+        hyper = torch.zeros(1, net.widths.hyper_latents, size // 32, size // 32)
+        previous = torch.zeros(1, LATENTS + MOTION_TOKENS, size // 8, size // 8)
+        features = net.features(hyper, rows, *latents.shape[2:], previous)
         net.passes(latents, net.steps(rows), features, lambda residual, scale, part: (residual, residual))
     assert 4000 < counter.get_total_flops() / 2 / size**2 < 20000

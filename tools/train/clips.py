@@ -16,13 +16,14 @@ from vqc.models.colour import planes_to_rgb, rgb_to_planes
 from vqc.models.entropy_model import quality_row
 from vqc.models.image_hyperprior import ImageDecoder, ImageEncoder
 from vqc.models.video_transform import BLOCK
+from vqc.motion_refinement import Reference, refine, worth_of_error
 from vqc.motion_search import MotionSearch, quantiser
 from vqc.planes import join, split
+from vqc.video_encoding import picture_quality
 
 EXTENSIONS = {".mkv", ".mp4", ".mov", ".webm", ".avi", ".y4m"}
 INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, 10.0)  # quality rows at which first frames are coded
-INTRA_OFFSET = -0.75  # rows between a predicted frame and the first frame before it; the encoder now has 1.5
-MOTION_ROWS = (1.0, 5.0, 9.0)  # quality rows for which motion is searched
+MOTION_ROWS = (2.0, 6.5)  # quality rows for which motion is searched
 
 
 @dataclass
@@ -92,13 +93,16 @@ def prepare(path: Path) -> Clip:
 
 
 def search_motion(planes: np.ndarray) -> np.ndarray:
-    """Vectors of each frame against the one before, for MOTION_ROWS: (rows, T, H/8, W/8, 2) int16."""
+    """Vectors of each frame against the one before, for MOTION_ROWS: (rows, T, H/8, W/8, 2) int16; those of the first are 0."""
     height, width = planes.shape[1] * 2 // 3, planes.shape[2]
-    found = []
-    for row in MOTION_ROWS:
-        search = MotionSearch(width, height, quantiser(round(row * 100)))
-        found.append([search(frame) for frame in planes])
-    return np.array(found)
+    qualities = [round(row * 100) for row in MOTION_ROWS]
+    search = MotionSearch(width, height, quantiser(qualities[0]))
+    fields: list[list[np.ndarray]] = [[search(planes[0])] * len(qualities)]
+    for last, frame in zip(planes, planes[1:]):
+        found, reference = search(frame), Reference(torch.from_numpy(last[:height]).float()[None, None])
+        pairs = zip(qualities, fields[-1])
+        fields.append([refine(found, reference, frame[:height], worth_of_error(q), before) for q, before in pairs])
+    return np.stack(fields, axis=1)
 
 
 def load_clips(files: list[Path], cache: Path) -> list[Clip]:
@@ -132,7 +136,8 @@ class Walk:
         motion = min(range(len(MOTION_ROWS)), key=lambda i: abs(MOTION_ROWS[i] - row))
         self._clip, self._forward, self._backward = clip, clip.forward[motion], clip.backward[motion]
         self._position, self._direction = rng.choice(list(clip.intra)), 1
-        intra = min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - row - INTRA_OFFSET))
+        wanted = picture_quality(round(row * 100)) / 100
+        intra = min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - wanted))
         self.row = row
         self.y0, self.uv0 = self._cut_planes(clip.intra[self._position][intra])
 

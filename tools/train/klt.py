@@ -7,10 +7,9 @@ import random
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vqc.models.video_net import VideoNet
-from vqc.models.video_transform import FEATURES, GAIN, LATENTS, pack, warp
+from vqc.models.video_transform import LATENTS, pack, warp
 from vqc.tools.train.clips import Clip, random_walk
 
 
@@ -21,11 +20,6 @@ def principal_axes(samples: Tensor, count: int) -> Tensor:
     return vectors.flip(1)[:, :count].t().float()
 
 
-def channels_last_samples(planes: Tensor) -> Tensor:
-    """(B, C, H, W) to (B * H * W, C)."""
-    return planes.permute(0, 2, 3, 1).flatten(0, 2)
-
-
 @torch.no_grad()
 def start_from_klt(net: VideoNet, clips: list[Clip], crops: int = 400, size: int = 128) -> None:
     """Sets the transforms of an untrained net to the Karhunen-Loeve transform of differences in random crops."""
@@ -34,15 +28,7 @@ def start_from_klt(net: VideoNet, clips: list[Clip], crops: int = 400, size: int
     y, uv, vectors = (torch.from_numpy(np.stack(parts)) for parts in zip(*(w.step() for w in walks)))
     first = [torch.from_numpy(np.stack(parts)) for parts in zip(*((w.y0, w.uv0) for w in walks))]
     moved = [warp(planes.float() / 255, vectors) for planes in first]
-    difference = (pack(y.float() / 255, uv.float() / 255) - pack(*moved)) * GAIN
-    patch = principal_axes(channels_last_samples(difference), FEATURES)
-    rotated = torch.einsum("fc,bchw->bfhw", patch, difference)
-    to_latents = principal_axes(channels_last_samples(F.pixel_unshuffle(rotated, 2)), LATENTS)
-    for layer, matrix in (
-        (net.analysis.patch, patch),
-        (net.analysis.to_latents, to_latents),
-        (net.synthesis.from_latents, to_latents.t()),
-        (net.synthesis.patch, patch.t()),
-    ):
-        layer.weight.copy_(matrix[:, :, None, None])
-        layer.bias.zero_()
+    difference = pack(y.float() / 255, uv.float() / 255) - pack(*moved)
+    patch = principal_axes(difference.permute(0, 2, 3, 1).flatten(0, 2), LATENTS)
+    net.analysis.patch.weight.copy_(patch[:, :, None, None])
+    net.synthesis.patch.weight.copy_(patch.t()[:, :, None, None])

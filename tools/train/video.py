@@ -21,7 +21,8 @@ from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_net import Reference, VideoNet, lagrangian, weighted_mse
 from vqc.motion_search import MotionSearch, quantiser
 from vqc.planes import split
-from vqc.tools.train.clips import INTRA_OFFSET, Walk, code_intra, list_clips, load_clips, random_walk, read_planes
+from vqc.video_encoding import picture_quality
+from vqc.tools.train.clips import Walk, code_intra, list_clips, load_clips, random_walk, read_planes
 from vqc.tools.train.klt import start_from_klt
 from vqc.tools.train.loop import Settings, device_of, parse, train
 from vqc.tools.train.restore import load_start
@@ -35,15 +36,25 @@ class VideoSettings(Settings):
     crop: int = 128
     frames: int = 2  # predicted frames of a step, through which gradients flow
     longest: int = 32  # predicted frames after which a walk ends at the latest
+    spread: float = 0.8  # quality rows, each way, by which the frames of a walk differ from its row
     evaluation_frames: int = 33
+    learn_analysis: bool = False  # see VideoTask
 
 
 class VideoTask:
-    """The model of predicted frames on random crops of clips; see loop.Task."""
+    """The model of predicted frames on random crops of clips; see loop.Task.
+
+    The analysis stays the Karhunen-Loeve transform that it starts as, and the steps even, unless `learn_analysis`. Where most
+    latents are rounded to 0 the error pulls them out of the dead zone, by the straight-through gradient, and the bits of a
+    rounded 0 have no gradient that holds them back: the analysis then learns to code what is not worth its bits.
+    """
 
     def __init__(self, settings: VideoSettings) -> None:
         self.settings, self.device = settings, device_of(settings)
         self.net = VideoNet()
+        for name, parameter in self.net.named_parameters():
+            if name == "log_gain" or name.startswith("analysis."):
+                parameter.requires_grad_(settings.learn_analysis)
         paths = list_clips(Path(settings.data))
         self.files = len(paths)
         self.clips = load_clips(paths, Path(settings.run).parent / "clips")
@@ -75,23 +86,26 @@ class VideoTask:
 
     def loss(self, entropy_only: bool) -> tuple[Tensor, dict[str, Tensor]]:
         self._renew()
-        row = torch.tensor([walk.row for walk in self.walks], device=self.device)
-        weight = lagrangian(row)
         pixels = self.settings.crop**2
         loss = bpp = mse = torch.zeros((), device=self.device)
         reference = self.reference
         for _ in range(self.settings.frames):
+            spread = self.settings.spread
+            rows = [min(max(w.row + self.rng.uniform(-spread, spread), 0.0), QUALITY_ROWS - 1.0) for w in self.walks]
+            row = torch.tensor(rows, device=self.device)
+            weight = lagrangian(row)
             y, uv, vectors = zip(*(walk.step() for walk in self.walks))
             y, uv, vectors = self._planes(y), self._planes(uv), torch.from_numpy(np.stack(vectors)).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
                 reference, bits = self.net(y, uv, reference, vectors, row)
             error = weighted_mse(y, uv, reference.y, reference.uv)
+            reference.y, reference.uv = reference.y.clamp(0, 1), reference.uv.clamp(0, 1)
             if entropy_only:
                 error = error.detach()
             loss = loss + ((bits / pixels + weight * 65025 * error) / weight.sqrt()).mean() / self.settings.frames
             bpp, mse = bpp + bits.mean() / pixels / self.settings.frames, mse + error.mean() / self.settings.frames
         self.left = [left - self.settings.frames for left in self.left]
-        parts = (reference.y.clamp(0, 1), reference.uv.clamp(0, 1), reference.features, reference.latents)
+        parts = (reference.y, reference.uv, reference.features, reference.latents)
         self.reference = Reference(*(part.detach().float().clone() for part in parts))
         for i in range(len(self.walks)):  # a walk that has run away must not be gone on with
             if not all(getattr(self.reference, name)[i].isfinite().all() for name in ("y", "uv", "features", "latents")):
@@ -106,7 +120,7 @@ class VideoTask:
             for path in list_clips(Path(self.settings.evaluate)):
                 planes = read_planes(path, self.settings.evaluation_frames)
                 y, uv = (torch.from_numpy(p).to(self.device).float() / 255 for p in split(planes))
-                coded = split(code_intra(planes[0], (r + INTRA_OFFSET,)))
+                coded = split(code_intra(planes[0], (picture_quality(r * 100) / 100,)))
                 first = [torch.from_numpy(p).to(self.device).float() / 255 for p in coded]
                 search = MotionSearch(y.shape[-1], y.shape[-2], quantiser(r * 100))
                 search(planes[0])
