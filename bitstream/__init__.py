@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .chunk import Chunk
 from .container import Damage, Reader, Segment, Writer
 from .errors import Corrupt, LimitExceeded, NotVqc, Truncated, UnsupportedModel, UnsupportedVersion, VqcError
-from .header import VERSION, AudioHeader, Header, ImageHeader, Versions, VideoHeader, unpack_header
+from .header import VERSION, AudioHeader, CopiedSound, Header, ImageHeader, Versions, VideoHeader, unpack_header
 from .index import Entry
 from .limits import Limits
 
@@ -19,6 +19,7 @@ __all__ = [
     "VERSION",
     "AudioHeader",
     "Chunk",
+    "CopiedSound",
     "Corrupt",
     "Damage",
     "Entry",

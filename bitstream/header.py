@@ -16,8 +16,8 @@ from .limits import Limits
 from .varint import pack_varint
 
 SIGNATURE = b"\x89VQC\r\n\x1a\n"
-# What this code writes, and the newest that it reads.
-VERSION = 1
+# The newest version that this code reads. It writes the least that a file needs, so that older readers take what they can.
+VERSION = 2
 # Signature, two versions, length of the fields.
 PREFIX_SIZE = len(SIGNATURE) + 3
 IMAGE, AUDIO, VIDEO = 1, 2, 3
@@ -96,22 +96,10 @@ class Choices:
         return tuple(values)
 
 
-class Header(ABC):
-    """The base of the headers: fields are declared once, in the order of the file."""
+class Fields(ABC):
+    """Fields of a header, or of a part of one: declared once, in the order of the file."""
 
-    MEDIUM: ClassVar[int]
     FIELDS: ClassVar[tuple]
-    # As all headers have them; see ImageHeader.
-    model: str
-    weights: bytes
-    profile: int
-    quality: int
-
-    def pack(self) -> bytes:
-        """The head of a file with this header. Raises ValueError when a field has a value that the format has no place for."""
-        fields = bytes([self.MEDIUM]) + self.pack_fields()
-        head = SIGNATURE + bytes([VERSION, VERSION, len(fields)]) + fields
-        return head + zlib.crc32(head).to_bytes(4, "little")
 
     def pack_fields(self) -> bytes:
         """The fields alone. Raises ValueError."""
@@ -133,8 +121,30 @@ class Header(ABC):
 
     @classmethod
     @abstractmethod
-    def _unpack(cls, cursor: Cursor, limits: Limits) -> Header:
-        """The header whose fields come next. Raises Corrupt or LimitExceeded."""
+    def _unpack(cls, cursor: Cursor, limits: Limits) -> Fields:
+        """What has the fields that come next. Raises Corrupt or LimitExceeded."""
+
+
+class Header(Fields):
+    """The base of the headers."""
+
+    MEDIUM: ClassVar[int]
+    # As all headers have them; see ImageHeader.
+    model: str
+    weights: bytes
+    profile: int
+    quality: int
+
+    @property
+    def needed(self) -> int:
+        """The least version of the format that has all that this header tells."""
+        return 1
+
+    def pack(self) -> bytes:
+        """The head of a file with this header. Raises ValueError when a field has a value that the format has no place for."""
+        fields = bytes([self.MEDIUM]) + self.pack_fields()
+        head = SIGNATURE + bytes([self.needed, self.needed, len(fields)]) + fields
+        return head + zlib.crc32(head).to_bytes(4, "little")
 
 
 @dataclass(frozen=True)
@@ -233,20 +243,47 @@ class AudioHeader(Header):
         return header
 
 
+@dataclass(frozen=True)
+class CopiedSound(Fields):
+    """A sound track whose packets were taken over as they are; the metadata of kind `track` tell how to decode them.
+
+    codec: its name, for people. rate: samples a second, channels: of what the packets decode to. numerator / denominator:
+    seconds of a tick, in which the time stamps of packets count.
+    """
+
+    codec: str
+    rate: int
+    channels: int
+    numerator: int
+    denominator: int
+
+    FIELDS: ClassVar[tuple] = (
+        ("codec", Ascii(16)),
+        ("rate", Number(8000, 192000)),
+        ("channels", Number(1, 255)),
+        ("numerator", Number(1, 2**31 - 1)),
+        ("denominator", Number(1, 2**31 - 1)),
+    )
+
+    @classmethod
+    def _unpack(cls, cursor: Cursor, limits: Limits) -> CopiedSound:
+        return cls(**cls._values(cursor))
+
+
 class Perhaps:
-    """A byte, 0 for nothing or 1, and then the fields of a header."""
+    """A byte, 0 for nothing, else the number of a kind, counted from 1, and then its fields."""
 
-    def __init__(self, kind: type[Header]):
-        self.kind = kind
+    def __init__(self, *kinds: type[Fields]):
+        self.kinds = kinds
 
-    def pack(self, value: Header | None) -> bytes:
-        return b"\0" if value is None else b"\1" + value.pack_fields()
+    def pack(self, value: Fields | None) -> bytes:
+        return b"\0" if value is None else bytes([self.kinds.index(type(value)) + 1]) + value.pack_fields()
 
-    def unpack(self, cursor: Cursor) -> Header | None:
-        there = cursor.byte()
-        if there > 1:
-            raise cursor.corrupt(f"{there} is neither 0 nor 1")
-        return self.kind._unpack(cursor, Limits.none()) if there else None
+    def unpack(self, cursor: Cursor) -> Fields | None:
+        number = cursor.byte()
+        if number > len(self.kinds):
+            raise cursor.corrupt(f"{number} is above {len(self.kinds)}")
+        return self.kinds[number - 1]._unpack(cursor, Limits.none()) if number else None
 
 
 @dataclass(frozen=True)
@@ -259,7 +296,7 @@ class VideoHeader(Header):
     rate_numerator / rate_denominator: frames a second, where they are regular. aspect_width / aspect_height: of a pixel.
     primaries, transfer, matrix: code points of ITU-T H.273; full_range: whether samples take all values, and not 16 to 235.
     group: most frames of a segment. refresh: predicted frames after which features and past latents are forgotten.
-    sound: the header of the sound track, which stands on plane 1; None without one.
+    sound: the header of the sound track, which stands on plane 1, coded or copied; None without one.
     """
 
     model: str
@@ -283,7 +320,7 @@ class VideoHeader(Header):
     quality: int = 500
     group: int = 32
     refresh: int = 32
-    sound: AudioHeader | None = None
+    sound: AudioHeader | CopiedSound | None = None
 
     MEDIUM: ClassVar[int] = VIDEO
     FIELDS: ClassVar[tuple] = (
@@ -307,15 +344,20 @@ class VideoHeader(Header):
         ("quality", Number(0, 1000)),
         ("group", Number(1, 2**12)),
         ("refresh", Number(1, 2**12)),
-        ("sound", Perhaps(AudioHeader)),
+        ("sound", Perhaps(AudioHeader, CopiedSound)),
     )
+
+    @property
+    def needed(self) -> int:
+        """2 with copied sound, else 1."""
+        return 2 if isinstance(self.sound, CopiedSound) else 1
 
     @classmethod
     def _unpack(cls, cursor: Cursor, limits: Limits) -> VideoHeader:
         header = cls(**cls._values(cursor))
         limits.check("side", max(header.width, header.height), chunk=NAME)
         limits.check("pixels", header.width * header.height, chunk=NAME)
-        if header.sound is not None:
+        if isinstance(header.sound, AudioHeader):
             limits.check("samples", header.sound.samples, chunk=NAME)
         return header
 
@@ -379,4 +421,6 @@ def unpack_header(head: bytes, limits: Limits | None = None) -> Header:
         )
     header = MEDIA[medium]._unpack(cursor, limits or Limits())
     cursor.end()
+    if header.needed > versions.needed:
+        raise Corrupt(f"the header needs version {header.needed}, the file says {versions.needed}", 9, NAME)
     return header

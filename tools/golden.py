@@ -15,7 +15,7 @@ import torch
 import vqc
 from vqc.audio_decoding import decode_symbols, load_audio_decoder
 from vqc.audio_payload import split_payload
-from vqc.bitstream import VERSION, AudioHeader, Reader, VideoHeader
+from vqc.bitstream import AudioHeader, Reader, VideoHeader
 from vqc.image_decoding import decode_tile, load_image_decoder
 from vqc.image_tiles import Tiling
 from vqc.video import Frame
@@ -79,7 +79,7 @@ def block_means(frame: Frame) -> np.ndarray:
 def make_video(samples: Path, folder: Path) -> None:
     """The same for the clip; beside it the digests (JSON) and the block means of every frame (npy)."""
     data = vqc.encode(samples / "clip.mkv", quality=40, group=10)
-    stem = folder / f"v{VERSION}-{vqc.inspect(data).model}-clip"
+    stem = folder / f"v{vqc.inspect(data).version}-{vqc.inspect(data).model}-clip"
     if stem.with_suffix(".vqc").exists():
         print(f"{stem.name}: is there already, left alone")
         return
@@ -99,7 +99,7 @@ def make_sounds(samples: Path, folder: Path) -> None:
     """The same for sound; beside each file its digests (JSON) and a second of its samples (npy, int16)."""
     for model, name, quality in ((m, n, q) for m, found in SOUND_QUALITY.items() for n, q in found.items()):
         data = vqc.encode(samples / f"{name}.flac", quality=quality, model=model)
-        stem = folder / f"v{VERSION}-{model}-{name}"
+        stem = folder / f"v{vqc.inspect(data).version}-{model}-{name}"
         if stem.with_suffix(".vqc").exists():
             print(f"{stem.name}: is there already, left alone")
             continue
@@ -122,7 +122,7 @@ def make(samples: Path, folder: Path) -> None:
     for name, quality in QUALITY.items():
         data = vqc.encode(samples / f"{name}.png", quality=quality)
         info = vqc.inspect(data)
-        stem = folder / f"v{VERSION}-{info.model}-{name}"
+        stem = folder / f"v{info.version}-{info.model}-{name}"
         if stem.with_suffix(".vqc").exists():
             print(f"{stem.name}: is there already, left alone")
             continue

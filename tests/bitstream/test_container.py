@@ -201,7 +201,7 @@ def test_an_unknown_ancillary_chunk_is_kept_for_a_copy():
 @pytest.mark.parametrize("partial", [False, True])
 def test_an_unknown_critical_chunk_is_named(partial):
     data = HEADER.pack() + pack_chunk("Q", b"") + FILE[len(HEADER.pack()) :]
-    with pytest.raises(UnsupportedVersion, match=r"critical chunk 'Q' .* format version 1; .* written by version 1"):
+    with pytest.raises(UnsupportedVersion, match=r"critical chunk 'Q' .* format version 2; .* written by version 1"):
         read_all(io.BytesIO(data), partial=partial)
 
 

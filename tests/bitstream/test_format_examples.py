@@ -12,6 +12,7 @@ from reference_coder import ReferenceDecoder, intervals
 from vqc.bitstream import (
     AudioHeader,
     Chunk,
+    CopiedSound,
     ImageHeader,
     Reader,
     Segment,
@@ -37,7 +38,7 @@ def hex_of(name: str) -> bytes:
 
 
 def test_the_page_has_its_examples():
-    assert FILES == ["one-segment", "two-tiles", "sound", "video"]
+    assert FILES == ["one-segment", "two-tiles", "sound", "video", "copied-sound"]
     assert {name for kind, name in BLOCKS if kind == "json"} == {"varint", "symbols", *FILES}
 
 
@@ -46,6 +47,8 @@ def header_of(fields):
     values = {name: bytes.fromhex(value) if name.endswith("weights") else value for name, value in fields.items()}
     if "group" in fields:
         return VideoHeader(**values | {"sound": header_of(fields["sound"])})
+    if "codec" in fields:
+        return CopiedSound(**values)
     return (AudioHeader if "span" in fields else ImageHeader)(**values)
 
 

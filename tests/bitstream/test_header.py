@@ -89,7 +89,7 @@ def test_a_file_of_a_newer_writer_that_needs_no_newer_reader_is_read():
 def test_an_unknown_medium_is_unsupported_and_names_the_versions():
     head = bytearray(HEADER.pack())
     head[8], head[MEDIUM] = 5, 9
-    with pytest.raises(UnsupportedVersion, match=r"medium 9 .* format version 1; the file was written by version 5"):
+    with pytest.raises(UnsupportedVersion, match=rf"medium 9 .* format version {VERSION}; the file was written by version 5"):
         unpack_header(sealed(head))
 
 
