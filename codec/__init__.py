@@ -20,6 +20,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from . import tokens
     from .api import (
+        CopiedSoundInfo,
         Damage,
         Decoded,
         Info,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CopiedSoundInfo",
     "Damage",
     "Decoded",
     "Info",

@@ -18,7 +18,7 @@ from vqc.bitstream import AudioHeader, Damage, ImageHeader, Limits, Reader, Vide
 
 from .image_files import read_image
 from .image_writers import to_pillow
-from .inspection import Info, SoundInfo, VideoInfo, inspect, open_reader
+from .inspection import CopiedSoundInfo, Info, SoundInfo, VideoInfo, inspect, open_reader
 from .media import AUDIO, VIDEO, Pipe, medium_of
 from .pixels import Pixels
 from .rate_search import TargetOutOfRange, search_quality
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .video_api import DecodedVideo, VideoStream
 
 __all__ = [
+    "CopiedSoundInfo",
     "Damage",
     "Decoded",
     "Info",
@@ -48,6 +49,7 @@ __all__ = [
 ]
 DEFAULT_QUALITY = 60.0
 EFFORT_MAX = 2  # as models/image_refinement.py has steps for; not imported, since that loads torch
+AUDIO_CHOICES = ("code", "copy", "none")  # what becomes of the sound of a video
 SEARCHED_FRAMES = 64  # of a video, on which the quality for a bit rate is searched
 Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays, tensors and iterables of frames
 
@@ -105,6 +107,7 @@ def encode(
     fps: float | Fraction | None = None,
     sound_quality: float | None = None,
     sound: bool = True,
+    audio: str = "code",
     group: int | None = None,
     jobs: int = 1,
     strip: bool = False,
@@ -126,7 +129,8 @@ def encode(
     model: of sound: aud1 (scalar quantiser, the usual one) or rvq1 (vector quantiser; see vqc.tokens).
     effort: of pictures, 0 to 2: how long to refine what the networks found for this picture; smaller files of the same quality
     (docs/architecture.md), the same decoding. Sound and video take none.
-    Of a video: sound: whether to keep its sound track; sound_quality: of that, the better of 70 and `quality` when None; group:
+    Of a video: audio: what becomes of its sound track: "code", "copy" (its packets are taken over as they are) or "none", which
+    sound=False says too; sound_quality: of sound that is coded, the better of 70 and `quality` when None; group:
     most frames that are decoded together, 32 when None; jobs: groups worked on at a time, each with one thread unless `threads`
     says otherwise.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
@@ -135,8 +139,8 @@ def encode(
     file = io.BytesIO()
     encode_to(
         source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, fps=fps,
-        sound_quality=sound_quality, sound=sound, group=group, jobs=jobs, strip=strip, frame=frame, model=model, effort=effort,
-        device=device, threads=threads, limits=limits,
+        sound_quality=sound_quality, sound=sound, audio=audio, group=group, jobs=jobs, strip=strip, frame=frame, model=model,
+        effort=effort, device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
 
@@ -153,6 +157,7 @@ def encode_to(
     fps: float | Fraction | None = None,
     sound_quality: float | None = None,
     sound: bool = True,
+    audio: str = "code",
     group: int | None = None,
     jobs: int = 1,
     strip: bool = False,
@@ -175,6 +180,8 @@ def encode_to(
     medium = AUDIO if rate is not None else VIDEO if fps is not None else None
     if medium is None:
         medium, source = medium_of(source)
+    if audio not in AUDIO_CHOICES:
+        raise ValueError(f"audio '{audio}' is none of {', '.join(AUDIO_CHOICES)}")
     if model is not None and medium != AUDIO:
         raise ValueError("model is for sound, and this is not")
     if medium == VIDEO:
@@ -183,8 +190,9 @@ def encode_to(
         torch_device = _prepare(device, threads)
         from .parallel import single_threaded
 
+        choice = audio if sound else "none"
         with single_threaded() if threads is None else nullcontext():
-            _encode_video(source, file, quality, bitrate, fps, sound_quality, sound, group, jobs, strip, torch_device, limits)
+            _encode_video(source, file, quality, bitrate, fps, sound_quality, choice, group, jobs, strip, torch_device, limits)
         return
     if medium == AUDIO:
         if bpp is not None or frame is not None:
@@ -346,25 +354,31 @@ def _encode_video(
     bitrate: float | None,
     fps: float | Fraction | None,
     sound_quality: float | None,
-    sound: bool,
+    audio: str,
     group: int | None,
     jobs: int,
     strip: bool,
     device: torch.device,
     limits: Limits | None,
 ) -> None:
-    from .video_api import frames_from_arrays, write_video
+    from .video_api import frames_from_arrays, missing_sound_codec, write_video
     from .video_encoding import GROUP
     from .video_files import open_video
 
     if group is not None and not 1 <= group <= 4096:
         raise ValueError(f"a group of {group} frames: 1 to 4096 are allowed")
-    with nullcontext() if fps is not None else open_video(source, sound) as opened:
+    if audio == "copy" and sound_quality is not None:
+        raise ValueError("sound_quality is for sound that is coded, and this is to be copied")
+    missing = missing_sound_codec() if audio == "code" else ""
+    copy = audio == "copy" or bool(missing)
+    with nullcontext() if fps is not None else open_video(source, audio != "none", copy) as opened:
         if opened is None:
             kind, frames = frames_from_arrays(source, Fraction(fps).limit_denominator(2**20))
-            blocks: Iterator[np.ndarray] = iter(())
+            track: Iterator[Any] = iter(())
         else:
-            kind, frames, blocks = opened.kind, opened.frames(), opened.blocks()
+            kind, frames, track = opened.kind, opened.frames(), opened.packets() if copy else opened.blocks()
+            if missing and kind.track:
+                warnings.warn(f"{missing}: the sound track ({kind.track.codec}) is copied", stacklevel=3)
             if opened.conversion:
                 warnings.warn(opened.conversion, stacklevel=3)
         (limits or Limits()).check("side", max(kind.width, kind.height))
@@ -372,8 +386,8 @@ def _encode_video(
         if strip:
             kind = replace(kind, tags={})
 
-        def write(frames: Any, blocks: Any, kind: Any, to: BinaryIO, quality: float) -> None:
-            write_video(kind, frames, blocks, to, device, quality, sound_quality, group or GROUP, jobs)
+        def write(frames: Any, track: Any, kind: Any, to: BinaryIO, quality: float) -> None:
+            write_video(kind, frames, track, to, device, quality, sound_quality, group or GROUP, jobs)
 
         if bitrate is not None:
             ahead = list(itertools.islice(frames, SEARCHED_FRAMES))
@@ -386,7 +400,7 @@ def _encode_video(
 
             quality = search_quality(size_at, max(1, round(bitrate * 1000 * seconds / 8)), start=40).quality
             frames = itertools.chain(ahead, frames)
-        write(frames, blocks, kind, file, quality)
+        write(frames, track, kind, file, quality)
 
 
 def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device, effort: int) -> None:

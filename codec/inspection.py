@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from vqc.bitstream import AudioHeader, Header, Limits, Reader, VideoHeader
+from vqc.bitstream import AudioHeader, CopiedSound, Header, Limits, Reader, VideoHeader
 
 from .audio_payload import samples_of
 from .video_payload import frames_of
@@ -69,6 +69,15 @@ class SoundInfo(FileInfo):
 
 
 @dataclass(frozen=True)
+class CopiedSoundInfo:
+    """What a file says of the sound track of its video where that is copied. codec: its name."""
+
+    codec: str
+    rate: int
+    channels: int
+
+
+@dataclass(frozen=True)
 class VideoInfo(FileInfo):
     """What a file that holds video says of itself; see `inspect`."""
 
@@ -78,7 +87,7 @@ class VideoInfo(FileInfo):
     frames: int  # 0 when only reading it all can tell
     rotation: int
     group: int  # most frames of a segment
-    sound: SoundInfo | None
+    sound: SoundInfo | CopiedSoundInfo | None
 
     @property
     def seconds(self) -> float:
@@ -99,7 +108,11 @@ def inspect(source: Any, *, limits: Limits | None = None) -> Info | SoundInfo | 
         if isinstance(header, AudioHeader):
             return _sound_info(header, reader, segments, samples_of(reader))
         if isinstance(header, VideoHeader):
-            sound = header.sound and _sound_info(header.sound, reader, segments, header.sound.samples)
+            sound: SoundInfo | CopiedSoundInfo | None = None
+            if isinstance(header.sound, CopiedSound):
+                sound = CopiedSoundInfo(header.sound.codec, header.sound.rate, header.sound.channels)
+            elif header.sound is not None:
+                sound = _sound_info(header.sound, reader, segments, header.sound.samples)
             return VideoInfo(
                 **_common("video", header, reader, segments),
                 width=header.width,

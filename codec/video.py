@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from .copied_payload import Track
 from .sound import SoundFormat
 
 
@@ -16,7 +17,8 @@ class VideoFormat:
 
     width, height: in pixels, as stored. base: seconds of a tick. rate: frames a second, where they are regular. aspect: width
     of a pixel over its height. primaries, transfer, matrix: code points of ITU-T H.273 (2: unknown). rotation: degrees
-    clockwise to turn frames by before they are shown. sound: of the sound track; None without one.
+    clockwise to turn frames by before they are shown. sound: of the sound track; None without one. track: how its packets are
+    decoded where they are copied; None where the sound is coded.
     """
 
     width: int
@@ -30,6 +32,7 @@ class VideoFormat:
     full_range: bool = False
     rotation: int = 0
     sound: SoundFormat | None = None
+    track: Track | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
 

@@ -17,13 +17,17 @@ import av
 import numpy as np
 import torch
 
-from vqc.bitstream import AudioHeader, Damage, Entry, Reader, Segment, VideoHeader, Writer
+from vqc.bitstream import AudioHeader, CopiedSound, Damage, Entry, Reader, Segment, VideoHeader, Writer
+from vqc.models import weights
 
 from .audio_api import TAGS, DecodedSound, tags_of
 from .audio_decoding import SpanDecoder, check_spans
 from .audio_encoding import SpanEncoder
 from .audio_encoding import header_for as sound_header
 from .audio_payload import CODED_RATE, HOP
+from .copied_payload import TRACK, SoundPacket, Track
+from .copied_sound import PacketReader, runs
+from .copied_sound import header_for as copied_header
 from .latent_coding import Lost
 from .sound import SoundFormat
 from .timing import span
@@ -38,7 +42,7 @@ LEAST_SOUND_QUALITY = 70.0  # of a sound track, unless another is asked for
 def write_video(
     kind: VideoFormat,
     frames: Iterable[Frame],
-    blocks: Iterator[np.ndarray],
+    track: Iterator[np.ndarray] | Iterator[SoundPacket],
     file: BinaryIO,
     device: torch.device,
     quality: float,
@@ -46,27 +50,54 @@ def write_video(
     group: int = GROUP,
     workers: int = 1,
 ) -> None:
-    """Codes frames, and the blocks (C, n) of the sound, to a file as they come; the sound follows the frames it belongs to."""
+    """Codes frames to a file as they come, and the sound after the frames it belongs to.
+
+    track: blocks (C, n) of the sound; its packets where `kind` says that they are copied.
+    """
     sound = None
-    if kind.sound is not None:
+    if kind.sound is not None and kind.track is not None:
+        sound = copied_header(kind.sound, kind.track)
+    elif kind.sound is not None:
         wanted = max(quality, LEAST_SOUND_QUALITY) if sound_quality is None else sound_quality
         sound = sound_header(replace(kind.sound, samples=0), round(wanted * 10))
     header = header_for(kind, round(quality * 10), sound, group)
     writer = Writer(file, header)
     if kind.tags:
         writer.metadata(TAGS, json.dumps(kind.tags, ensure_ascii=False, sort_keys=True).encode())
-    spans = SpanEncoder(sound, device).segments(blocks) if sound else iter(())
-    spans_ready = 0.0  # seconds of sound that are written
+    if isinstance(sound, CopiedSound):
+        writer.metadata(TRACK, kind.track.entry)
+    parts = _sound_segments(kind, sound, track, device)
+    ready = 0.0  # seconds of sound that are written
     for segment in group_segments(frames, header, device, workers):
         with span("I/O"):
             writer.segment(segment)
         end = unpack_group(segment, header).ticks[-1] * kind.base
-        while sound and spans_ready <= end and (coded := next(spans, None)):
-            writer.segment(replace(coded, plane=SOUND))
-            spans_ready += sound.span * HOP / CODED_RATE
-    for coded in spans:
-        writer.segment(replace(coded, plane=SOUND))
+        while sound and ready <= end and (part := next(parts, None)):
+            writer.segment(part[0])
+            ready = part[1]
+    for coded, _ in parts:
+        writer.segment(coded)
     writer.close()
+
+
+def _sound_segments(
+    kind: VideoFormat, sound: AudioHeader | CopiedSound | None, track: Iterator[Any], device: torch.device
+) -> Iterator[tuple[Segment, float]]:
+    """Segments of the sound track, and the seconds at which they end."""
+    if isinstance(sound, CopiedSound):
+        yield from runs(track, kind.track.base)
+    elif sound is not None:
+        for coded in SpanEncoder(sound, device).segments(track):
+            yield replace(coded, plane=SOUND), (coded.number + 1) * sound.span * HOP / CODED_RATE
+
+
+def missing_sound_codec() -> str:
+    """What is missing of the weights that code sound; empty where nothing is."""
+    try:
+        weights.encoder_path(weights.AUDIO_MODEL)
+    except weights.ModelNotFound as error:
+        return str(error)
+    return ""
 
 
 def _tick_at(seconds: float, base: Fraction) -> int:
@@ -94,16 +125,17 @@ class Tracks:
 
 
 class SoundTrack:
-    """The sound in a video, as `SpanDecoder` reads a sound file."""
+    """The sound in a video, as `SpanDecoder` reads a sound file, and `PacketReader`."""
 
-    def __init__(self, header: AudioHeader, reader: Reader, segments: Iterator[Segment] | None) -> None:
+    def __init__(self, header: AudioHeader | CopiedSound, reader: Reader, segments: Iterator[Segment] | None) -> None:
         self.header, self._reader, self._segments = header, reader, segments
         self.seekable = segments is None  # read by the index
 
     def segments(self) -> Iterator[Segment]:
         """All of them, in order."""
         if self._segments is None:
-            return (self.segment(entry.number) for entry in self.index())
+            found = (self.segment(entry.number) for entry in self.index())
+            return (segment for segment in found if segment is not None)
         return (replace(segment, plane=0) for segment in self._segments)
 
     def index(self) -> list[Entry]:
@@ -143,8 +175,12 @@ class VideoStream:
         else:
             tracks = Tracks(reader)
             self._segments, self._number, sound = tracks.of(FRAMES), 0, tracks.of(SOUND)
-        self._sound: SpanDecoder | None = None
-        if header.sound is not None:
+        self._sound: SpanDecoder | PacketReader | None = None
+        if isinstance(header.sound, CopiedSound):
+            stop_at = None if duration is None else start + duration
+            track = SoundTrack(header.sound, reader, sound)
+            self._sound = PacketReader(track, self.kind.sound, self.kind.track, partial, start, stop_at)
+        elif header.sound is not None:
             rate = header.sound.rate
             stop = None if duration is None else round((start + duration) * rate)
             track = SoundTrack(header.sound, reader, sound)
@@ -158,20 +194,31 @@ class VideoStream:
         """Blocks (C, n) float32 of the sound; none where there is no sound track."""
         return self._sound.blocks() if self._sound else iter(())
 
-    def together(self) -> Iterator[Frame | np.ndarray]:
-        """Frames and blocks of sound in the order of time."""
-        blocks, heard = self.sound(), 0
+    def packets(self) -> Iterator[SoundPacket]:
+        """The packets of sound that is copied; none where there is none, or where it is coded."""
+        return self._sound.packets() if isinstance(self._sound, PacketReader) else iter(())
+
+    def together(self, copies: bool = False) -> Iterator[Frame | np.ndarray | SoundPacket]:
+        """Frames and blocks of sound in the order of time; with `copies`, packets of copied sound in place of blocks."""
+        kind = self.kind
+        sound: Iterator[Any] = self.packets() if copies else self.sound()
+        heard = 0.0  # seconds of sound that are given out
         begin = None
         for frame in self.frames():
             begin = frame.seconds if begin is None else begin
             yield frame
-            while self.kind.sound and heard <= (frame.seconds - begin) * self.kind.sound.rate:
-                block = next(blocks, None)
-                if block is None:
+            # packets are short, and the last of a part has to reach the end of its last frame
+            until = frame.seconds + float(1 / kind.rate) if copies else frame.seconds - begin
+            while kind.sound and heard <= until:
+                part = next(sound, None)
+                if part is None:
                     break
-                heard += block.shape[1]
-                yield block
-        yield from blocks
+                if isinstance(part, SoundPacket):
+                    heard = float((part.tick + part.duration) * kind.track.base)
+                else:
+                    heard += part.shape[1] / kind.sound.rate
+                yield part
+        yield from sound
 
     @property
     def damage(self) -> list[Damage]:
@@ -182,7 +229,13 @@ class VideoStream:
 
 def format_of(header: VideoHeader, reader: Reader) -> VideoFormat:
     """What a header says of the video."""
-    sound = header.sound
+    sound, track = None, None
+    if isinstance(header.sound, CopiedSound):
+        sound = SoundFormat(header.sound.rate, min(header.sound.channels, 2))
+        base = Fraction(header.sound.numerator, header.sound.denominator)
+        track = Track(header.sound.codec, header.sound.channels, base, reader.metadata.get(TRACK, b""))
+    elif header.sound is not None:
+        sound = SoundFormat(header.sound.rate, header.sound.channels, header.sound.depth, header.sound.samples)
     return VideoFormat(
         width=header.width,
         height=header.height,
@@ -194,7 +247,8 @@ def format_of(header: VideoHeader, reader: Reader) -> VideoFormat:
         matrix=header.matrix,
         full_range=header.full_range,
         rotation=header.rotation,
-        sound=None if sound is None else SoundFormat(sound.rate, sound.channels, sound.depth, sound.samples),
+        sound=sound,
+        track=track,
         tags=tags_of(reader),
     )
 
@@ -270,8 +324,12 @@ def check_tracks(reader: Reader, device: torch.device) -> tuple[int, list[Lost]]
     """Decodes the symbols of every segment without making frames or sound; returns their number and what is wrong."""
     count, lost = check_groups(reader, device)
     header: VideoHeader = reader.header  # type: ignore[assignment]
-    if header.sound is not None:
-        tracks = Tracks(reader)
-        spans, lost_spans = check_spans(SoundTrack(header.sound, reader, tracks.of(SOUND)), device)  # type: ignore[arg-type]
-        count, lost = count + spans, lost + lost_spans
-    return count, lost
+    if header.sound is None:
+        return count, lost
+    track = SoundTrack(header.sound, reader, Tracks(reader).of(SOUND))
+    if isinstance(header.sound, CopiedSound):
+        kind = format_of(header, reader)
+        packets = PacketReader(track, kind.sound, kind.track, partial=True)
+        return count + packets.check(), lost + packets.lost
+    spans, lost_spans = check_spans(track, device)  # type: ignore[arg-type]
+    return count + spans, lost + lost_spans

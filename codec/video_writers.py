@@ -11,6 +11,9 @@ import av
 import numpy as np
 from PIL import Image
 
+from .copied_payload import SoundPacket
+from .copied_sound import fits
+from .matroska import opened
 from .outputs import open_output
 from .video import Frame, VideoFormat
 
@@ -29,11 +32,15 @@ _NUMBER = re.compile(r"%0?[1-9]?d")  # in the names of pictures
 
 
 class VideoWriter(Protocol):
-    """Takes frames, upright, and the sound, then `close`."""
+    """Takes frames, upright, and the sound, then `close`. copies: whether it wants sound that is copied in packets."""
+
+    copies: bool
 
     def frame(self, frame: Frame) -> None: ...
 
     def sound(self, block: np.ndarray) -> None: ...
+
+    def packet(self, packet: SoundPacket) -> None: ...
 
     def close(self) -> None: ...
 
@@ -54,8 +61,20 @@ def upright(kind: VideoFormat) -> tuple[int, int, Fraction]:
     return kind.width, kind.height, kind.aspect
 
 
-class Y4mWriter:
-    """YUV4MPEG2: samples as they are, at the nominal frame rate; it has no place for sound."""
+class _Soundless:
+    """What has no place for sound."""
+
+    copies = False
+
+    def sound(self, block: np.ndarray) -> None:
+        pass
+
+    def packet(self, packet: SoundPacket) -> None:
+        pass
+
+
+class Y4mWriter(_Soundless):
+    """YUV4MPEG2: samples as they are, at the nominal frame rate."""
 
     def __init__(self, file: BinaryIO, kind: VideoFormat) -> None:
         self._file, self._rotation = file, kind.rotation
@@ -68,14 +87,11 @@ class Y4mWriter:
         turned = frame.turned(self._rotation)
         self._file.write(b"FRAME\n" + turned.y.tobytes() + turned.uv.tobytes())
 
-    def sound(self, block: np.ndarray) -> None:
-        pass
-
     def close(self) -> None:
         pass
 
 
-class PictureSequence:
+class PictureSequence(_Soundless):
     """A PNG picture of each frame, upright and in RGB, numbered from 1: `name` holds %d, or %05d for five digits.
 
     Each appears whole or not at all, and replaces none that is there without `force`. Raises ValueError, OutputError.
@@ -94,9 +110,6 @@ class PictureSequence:
         rgb = picture.to_ndarray(format="rgb24")[:height, :width]
         with open_output(self._name % self._count, force=self._force) as file:
             Image.fromarray(np.ascontiguousarray(rgb)).save(file, "PNG", compress_level=4)
-
-    def sound(self, block: np.ndarray) -> None:
-        pass
 
     def close(self) -> None:
         pass
@@ -142,7 +155,12 @@ class ContainerWriter:
         context.color_primaries, context.color_trc, context.colorspace = kind.primaries, kind.transfer, kind.matrix
         context.color_range = 2 if kind.full_range else 1
         self._stream, self._sound, self._samples = stream, None, 0
-        if kind.sound is not None:
+        self.copies = kind.sound is not None and kind.track is not None and fits(kind.track, container)
+        self._negative = extension != ".avi"  # which cannot tell that the sound begins before the frames
+        if self.copies:
+            with opened(kind.track.entry) as source:
+                self._sound = self._output.add_stream_from_template(source.streams.audio[0])
+        elif kind.sound is not None:
             self._layout = "mono" if kind.sound.channels == 1 else "stereo"
             self._sound = self._output.add_stream(sound_codec, rate=kind.sound.rate, layout=self._layout)
             if kind.sound.depth > 16 and sound_codec == "flac":
@@ -161,8 +179,17 @@ class ContainerWriter:
         self._samples += block.shape[1]
         self._output.mux(self._sound.encode(samples))
 
+    def packet(self, packet: SoundPacket) -> None:
+        if packet.tick < 0 and not self._negative:
+            return
+        native = av.Packet(packet.data)
+        native.stream, native.time_base, native.is_keyframe = self._sound, self._kind.track.base, True
+        native.pts = native.dts = packet.tick
+        native.duration = packet.duration
+        self._output.mux(native)
+
     def close(self) -> None:
-        for stream in filter(None, (self._stream, self._sound)):
+        for stream in filter(None, (self._stream, None if self.copies else self._sound)):
             self._output.mux(stream.encode(None))
         self._output.close()
         if self._pipe is not None:

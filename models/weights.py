@@ -61,12 +61,17 @@ def _encoder(kind: type[Half], model: str, device: torch.device) -> Half:
     return kind(_encoder_tensors(model), device)
 
 
-def _encoder_tensors(model: str) -> dict[str, torch.Tensor]:
+def encoder_path(model: str) -> Path:
+    """Path of the encoder weights of `model`; raises ModelNotFound, also where those of the decoder are missing."""
     decoder_path(model)  # checks the name
     path = FOLDER / f"{model}-encoder.safetensors"
     if not path.is_file():
         raise ModelNotFound(f"the encoder weights of model '{model}' are not installed (decoder-only installation)")
-    return load_tensors(path.read_bytes())
+    return path
+
+
+def _encoder_tensors(model: str) -> dict[str, torch.Tensor]:
+    return load_tensors(encoder_path(model).read_bytes())
 
 
 @functools.lru_cache(maxsize=2)

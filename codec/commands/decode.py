@@ -166,6 +166,7 @@ class DecodeFile:
     def _video(self, job: Job, source: Any) -> Outcome:
         """Frame by frame, the sound in step with them."""
         from vqc import api
+        from vqc.copied_payload import SoundPacket
         from vqc.video import Frame
         from vqc.video_writers import PICTURES, PictureSequence, open_writer
 
@@ -182,13 +183,18 @@ class DecodeFile:
                 writer = PictureSequence(job.target or "", stream.kind, self.force)
             else:
                 writer = open_writer(file, stream.kind, extension)
-            for item in stream.together():
+            track = stream.kind.track
+            for item in stream.together(writer.copies):
                 if isinstance(item, Frame):
                     if count == self.frames:
                         break
                     begin = item.tick if self.start and not count else begin
                     writer.frame(replace(item, tick=item.tick - begin))
                     count += 1
+                elif isinstance(item, SoundPacket):
+                    tick = item.tick - round(begin * stream.kind.base / track.base)
+                    if tick >= 0 or not self.start:  # of a part, nothing from before its first frame
+                        writer.packet(item._replace(tick=tick))
                 else:
                     writer.sound(item)
             writer.close()
@@ -212,6 +218,9 @@ class DecodeFile:
         problems = damage_lines(damage)
         if extension in (".y4m", PICTURES) and stream.kind.sound is not None:
             problems = (f"warning: {extension[1:]} has no place for the sound", *problems)
+        elif track is not None and not writer.copies:
+            told = f"warning: {extension[1:]} does not take the sound, {track.codec}, as it is: it is coded anew"
+            problems = (told, *problems)
         return Outcome(job, record, summary, problems, CORRUPT if damage else 0)
 
 

@@ -42,7 +42,7 @@ _NO_PICTURE = {"BUFR", "GRIB", "HDF5", "MPEG", "VQC"}
 class VideoChoice:
     """How to encode a video; see vqc.api.encode."""
 
-    sound: bool = True
+    audio: str = "code"
     sound_quality: float | None = None
     group: int | None = None
     jobs: int = 1
@@ -163,12 +163,17 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
     metavar="NAME",
     help="Of sound: aud1 (scalar quantiser) or rvq1 (vector quantiser, whose codes `vqc tokens` takes).  [default: aud1]",
 )
-@click.option("--no-sound", is_flag=True, help="Of a video: leave its sound track out.  [default: coded with it]")
+@click.option(
+    "--audio",
+    type=click.Choice(["code", "copy", "none"]),
+    help="Of a video: code its sound track, copy its packets as they are, or leave it out.  [default: code]",
+)
+@click.option("--no-sound", is_flag=True, help="As --audio none.")
 @click.option(
     "--sound-quality",
     type=FiniteFloat(0, 100),
     metavar="Q",
-    help="Of the sound track of a video.  [default: that of the frames, at least 70]",
+    help="Of the sound track of a video, where it is coded.  [default: that of the frames, at least 70]",
 )
 @click.option(
     "--group",
@@ -190,6 +195,7 @@ def encode(
     strip: bool,
     frame: int | None,
     model: str | None,
+    audio: str | None,
     no_sound: bool,
     sound_quality: float | None,
     group: int | None,
@@ -207,10 +213,14 @@ def encode(
     need -o DIR. With one video, -j N works on N groups of frames
     at a time (by itself on one for each core). Inputs are never changed.
     """
+    if no_sound and audio not in (None, "none"):
+        raise click.UsageError(f"--no-sound and --audio {audio} exclude each other.")
+    if audio == "copy" and sound_quality is not None:
+        raise click.UsageError("--sound-quality is for sound that is coded, not for --audio copy.")
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
-    video = VideoChoice(not no_sound, sound_quality, group, groups_at_a_time(jobs, todo))
+    video = VideoChoice("none" if no_sound else audio or "code", sound_quality, group, groups_at_a_time(jobs, todo))
     work = EncodeFile(wish, effort, strip, frame, force, engine, workers, video, model)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 

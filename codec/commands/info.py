@@ -88,7 +88,15 @@ def _sound(job: Job, info: SoundInfo) -> Outcome:
 
 
 def _video(job: Job, info: VideoInfo) -> Outcome:
-    sound = info.sound and {"model": info.sound.model, "rate": info.sound.rate, "channels": info.sound.channels}
+    from vqc.inspection import CopiedSoundInfo
+
+    sound, heard = None, "none"
+    if info.sound is not None:
+        copied = isinstance(info.sound, CopiedSoundInfo)
+        source = {"codec": info.sound.codec} if copied else {"model": info.sound.model}
+        sound = {**source, "rate": info.sound.rate, "channels": info.sound.channels}
+        how = f"{info.sound.codec}, copied" if copied else f"model {info.sound.model}"
+        heard = f"{how}, {info.sound.rate} Hz, {info.sound.channels} channels"
     record = {
         **_head(job, info),
         "width": info.width,
@@ -110,7 +118,7 @@ def _video(job: Job, info: VideoInfo) -> Outcome:
         "model": f"{info.model}, weights {info.weights}",
         "size": f"{info.width}x{info.height}" + (f", to be turned by {info.rotation} degrees" if info.rotation else ""),
         "length": f"{info.seconds:.3f} s, {info.frames} frames, {info.rate:g} a second" if info.frames else "not told",
-        "sound": f"{info.sound.rate} Hz, {info.sound.channels} channels, model {info.sound.model}" if info.sound else "none",
+        "sound": heard,
         "quality": f"{info.quality:g}",
         "segments": f"{info.segments}, groups of {info.group} frames",
         "bytes": f"{info.file_size}" + (f", {info.kbps:.2f} kbit/s" if info.frames else ""),
