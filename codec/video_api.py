@@ -120,7 +120,8 @@ class Tracks:
                 segment = next(self._segments, None)
                 if segment is None:
                     return
-                self._waiting[segment.plane].append(segment)
+                if segment.plane in self._waiting:  # a video has no others; what stands there is passed over
+                    self._waiting[segment.plane].append(segment)
             yield own.popleft()
 
 

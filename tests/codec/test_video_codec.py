@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 import vqc
-from vqc.bitstream import Corrupt, Reader, VqcError
+from vqc.bitstream import Corrupt, Reader, VqcError, Writer
 from vqc.video import Frame, VideoFormat
 from vqc.video_files import open_video
 from vqc.video_writers import open_writer
@@ -248,6 +249,18 @@ def test_frames_become_numbered_pictures(vqc, tmp_path, coded, frames):
     assert (tmp_path / "f002.png").read_bytes() == before
     for name in ("f%d-%d.png", "f%s.png", "f%.png"):
         assert vqc("decode", source, tmp_path / name, "--frames", "2")[0] == 1
+
+
+def test_segments_on_planes_that_a_video_has_not_are_passed_over(coded, frames):
+    reader = Reader(io.BytesIO(coded))
+    file = io.BytesIO()
+    writer = Writer(file, reader.header)
+    for segment in reader.segments():
+        writer.segment(segment)
+        writer.segment(replace(segment, plane=3 - segment.plane))
+    writer.close()
+    again = list(vqc.decode(file.getvalue()))
+    assert len(again) == len(frames) and np.array_equal(again[-1].y, frames[-1].y)
 
 
 def test_a_bit_rate_is_met():
