@@ -20,7 +20,7 @@ from .first_video_transform import Condition, FirstVideoSynthesis
 from .hyperprior_net import HyperpriorNet
 from .motion_coding import MotionStep, Surprise, motion_steps, to_field
 from .video_net import Reference, worth_coding
-from .video_transform import VideoAnalysis, VideoSynthesis, motion_tokens, move_latents, pack, unpack, warp
+from .video_transform import VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack, warp
 
 SQUARE = 16  # pixels, each way, that frames are made of
 LEVELS = 255 * 16  # decoded frames are rounded to sixteenths of a level, so that what differs between machines dies out
@@ -44,10 +44,12 @@ class CodedFrame:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a frame is told by the one before: the moved frame, packed, and moved features; of vid1 what it makes of both."""
+    """What a frame is told by the one before: the moved frame, packed, and moved features, of vid1 what it makes of both; and
+    the vectors (1, 2h, 2w, 2)."""
 
     packed: Tensor
     memory: Tensor
+    vectors: Tensor
 
 
 class VideoDecoder(LatentDecoder):
@@ -106,7 +108,7 @@ class VideoDecoder(LatentDecoder):
             if self.condition:
                 memory = memory.contiguous(memory_format=torch.channels_last)
                 memory = self.condition(packed, memory, quality_row(quality).to(self.device))
-            return Prediction(packed, memory)
+            return Prediction(packed, memory, field)
 
     @torch.inference_mode()
     def synthesise(self, latents: np.ndarray, prediction: Prediction, quality: int) -> Reference:
@@ -115,8 +117,11 @@ class VideoDecoder(LatentDecoder):
         restored = torch.from_numpy(self.dequantise(latents, *grid, quality))[None].to(self.device)
         restored = restored.contiguous(memory_format=torch.channels_last)
         with plain_precision(self.device):
-            row = quality_row(quality).to(self.device)
-            packed, features = self.synthesis(restored, prediction.packed, prediction.memory, row)
+            known = (restored, prediction.packed, prediction.memory, quality_row(quality).to(self.device))
+            if not self.condition:
+                in_steps = torch.from_numpy(latents).to(self.device).t().view(1, -1, *grid) / 64
+                known = *known, active_blocks(in_steps, prediction.vectors)
+            packed, features = self.synthesis(*known)
             y, uv = (round_levels(planes) for planes in unpack(packed))
         return Reference(y, uv, features, y[:, :0])
 

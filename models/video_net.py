@@ -17,6 +17,7 @@ from .video_transform import (
     MOTION_TOKENS,
     VideoAnalysis,
     VideoSynthesis,
+    active_blocks,
     motion_tokens,
     move_latents,
     pack,
@@ -97,7 +98,9 @@ class VideoNet(HyperpriorNet):
         memory = warp(reference.features, vectors, "bilinear")
         latents = self.analysis(pack(y, uv), prediction, memory, row)
         previous = torch.cat([move_latents(reference.latents, vectors), motion_tokens(vectors)], dim=1)
-        kept = worth_coding((latents / self.steps(row)).detach().float())
+        step = self.steps(row)
+        kept = worth_coding((latents / step).detach().float())
         quantised, bits, hyper_bits = self.entropy(latents, row, training_noise, previous, kept)
-        packed, features = self.synthesis(self.restore(quantised, row), prediction, memory, row)
+        active = active_blocks(quantised.detach() / step, vectors)
+        packed, features = self.synthesis(self.restore(quantised, row), prediction, memory, row, active)
         return Reference(*unpack(packed.float()), features, quantised), bits + hyper_bits

@@ -83,7 +83,11 @@ class VideoAnalysis(nn.Module):
 
 
 class VideoSynthesis(nn.Module):
-    """Latents, packed prediction and moved features to the packed frame and the features for the next one."""
+    """Latents, packed prediction and moved features to the packed frame and the features for the next one.
+
+    active: see `active_blocks`. What stands still and is not coded anew stays what it was, from frame to frame: the smallest
+    correction would add up.
+    """
 
     def __init__(self, blocks: int = 4) -> None:
         super().__init__()
@@ -95,9 +99,12 @@ class VideoSynthesis(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, latents: Tensor, prediction: Tensor, memory: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, latents: Tensor, prediction: Tensor, memory: Tensor, row: Tensor, active: Tensor
+    ) -> tuple[Tensor, Tensor]:
         x = self.trunk(latents, prediction, memory, row)
-        return prediction + (self.patch(latents) + self.correct(x)) / GAIN, self.features(x).clamp(-1, 1)
+        change = (self.patch(latents) + self.correct(x)) * (active / GAIN)
+        return prediction + change, self.features(x).clamp(-1, 1)
 
 
 def move_latents(latents: Tensor, vectors: Tensor) -> Tensor:
@@ -113,6 +120,15 @@ def move_latents(latents: Tensor, vectors: Tensor) -> Tensor:
     y = (torch.arange(h, device=latents.device)[:, None] + move[..., 1]).clamp(0, h - 1)
     index = (y * w + x).view(b, 1, h * w).expand(b, count, h * w)
     return latents.flatten(2).gather(2, index).view(latents.shape)
+
+
+def active_blocks(in_steps: Tensor, vectors: Tensor) -> Tensor:
+    """Blocks (B, 1, h, w) float32, 0 or 1: those that move or have a latent of half a step, and those around them.
+
+    in_steps: latents (B, L, h, w) in quantiser steps; vectors: (B, h, w, 2).
+    """
+    active = (in_steps.abs() >= 0.5).any(1, keepdim=True) | (vectors != 0).any(3)[:, None]
+    return F.max_pool2d(active.float(), 3, stride=1, padding=1)
 
 
 def motion_tokens(vectors: Tensor) -> Tensor:

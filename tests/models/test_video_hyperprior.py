@@ -7,7 +7,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vqc.models.colour import planes_to_rgb, rgb_to_planes
 from vqc.models.video_net import Reference, VideoNet, worth_coding
-from vqc.models.video_transform import LATENTS, MEMORY, MOTION_TOKENS, motion_tokens, move_latents, pack, unpack, warp
+from vqc.models.video_transform import (
+    LATENTS,
+    MEMORY,
+    MOTION_TOKENS,
+    VideoSynthesis,
+    active_blocks,
+    motion_tokens,
+    move_latents,
+    pack,
+    unpack,
+    warp,
+)
 
 
 def picture(height=64, width=96, seed=0):
@@ -58,6 +69,22 @@ def test_tokens_of_vectors_tell_how_long_and_how_rough_they_are():
     assert torch.equal(motion_tokens(vectors)[0], torch.stack([torch.zeros(4, 6), torch.full((4, 6), 15.0)]))
 
 
+def test_blocks_that_stand_still_and_are_not_coded_are_not_touched():
+    torch.manual_seed(0)
+    synthesis = VideoSynthesis()
+    torch.nn.init.normal_(synthesis.correct.weight)
+    in_steps, vectors = torch.full((1, LATENTS, 6, 9), 0.4), torch.zeros(1, 6, 9, 2, dtype=torch.int16)
+    in_steps[0, 7, 1, 1], vectors[0, 4, 7, 0] = -0.5, 1
+    active = active_blocks(in_steps, vectors)
+    expected = torch.zeros(6, 9)
+    expected[0:3, 0:3] = expected[3:6, 6:9] = 1
+    assert torch.equal(active[0, 0], expected)
+    prediction = torch.rand(1, 96, 6, 9)
+    packed, _ = synthesis(in_steps, prediction, torch.zeros(1, MEMORY, 6, 9), torch.tensor([5.0]), active)
+    still = (packed == prediction).all(1)[0]
+    assert torch.equal(still, expected == 0)
+
+
 def test_blocks_with_one_small_latent_are_not_coded():
     scaled = torch.zeros(1, 80, 1, 4)
     scaled[0, 3, 0] = torch.tensor([0.8, 0.9, 1.1, -3.0])
@@ -92,7 +119,7 @@ def test_the_decoder_of_predicted_frames_keeps_within_twenty_kilomacs_a_pixel():
     packed, memory = torch.zeros(1, 96, size // 8, size // 8), torch.zeros(1, MEMORY, size // 8, size // 8)
     latents = torch.zeros(1, LATENTS, size // 8, size // 8)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        net.synthesis(latents, packed, memory, rows)
+        net.synthesis(latents, packed, memory, rows, torch.ones(1, 1, size // 8, size // 8))
         hyper = torch.zeros(1, net.widths.hyper_latents, size // 32, size // 32)
         previous = torch.zeros(1, LATENTS + MOTION_TOKENS, size // 8, size // 8)
         features = net.features(hyper, rows, *latents.shape[2:], previous)

@@ -15,7 +15,7 @@ from torch import Tensor
 from vqc.models.audio_net import lagrangian
 from vqc.models.audio_transform import HOP
 from vqc.models.transform import QUALITY_ROWS
-from vqc.tools.train.audio import AudioSettings, AudioTask
+from vqc.tools.train.audio import AudioSettings, AudioTask, with_left_and_right
 from vqc.tools.train.discriminator import Balancer, Discriminators
 from vqc.tools.train.loop import parse, train
 from vqc.tools.train.restore import load_start
@@ -66,15 +66,16 @@ class AdversarialTask(AudioTask):
         wave = self.net.synthesis(restored, noise, row)
 
         whole = slice(HOP, -HOP)  # frames at the ends miss their overlap
-        coded, target = wave.detach()[..., whole].requires_grad_(), real[..., whole]
-        one, other = (w.flatten(0, 1)[:, None] for w in (coded, target))
+        coded = wave.detach()[..., whole].requires_grad_()
+        heard, target = with_left_and_right(coded), with_left_and_right(real[..., whole])
+        one, other = (w[:, -2:].flatten(0, 1)[:, None] for w in (heard, target))
         own = self.discriminators.own_loss(one.detach(), other)
         self.optimiser.zero_grad(set_to_none=True)
         own.backward()
         self.optimiser.step()
         self.steps += 1
 
-        parts = self.distortion(coded, target)
+        parts = self.distortion(heard, target)
         adversarial, matching = self.discriminators.codec_losses(one, other)
         losses = {"kept": (parts["total"] * lagrangian(row) ** -0.25).mean(), "adversarial": adversarial, "matching": matching}
         gradient = self.balancer.gradient(losses, coded)

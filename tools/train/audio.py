@@ -35,6 +35,17 @@ class AudioSettings(Settings):
     low_rates: float = 1.3  # quality rows are drawn as a uniform number to this power: above 1, more of the low ones
 
 
+def with_left_and_right(wave: Tensor) -> Tensor:
+    """Mid and side (B, 2, N) to mid, side, left and right (B, 4, N); mono stays.
+
+    Heard are left and right. Were mid and side compared alone, what is made up in both could have one sign, and right be empty.
+    """
+    if wave.shape[1] == 1:
+        return wave
+    mid, side = wave[:, :1], wave[:, 1:]
+    return torch.cat([wave, mid + side, mid - side], dim=1)
+
+
 class AudioTask:
     """The audio model on random crops of sounds; see loop.Task."""
 
@@ -65,7 +76,7 @@ class AudioTask:
         if entropy_only:
             return (weight**0.75 * rate).mean(), {"kbps": rate.mean()}
         whole = slice(HOP, -HOP)  # frames at the ends miss their overlap
-        parts = self.distortion(coded[..., whole], wave[..., whole])
+        parts = self.distortion(*(with_left_and_right(w[..., whole]) for w in (coded, wave)))
         loss = ((parts["total"] + weight * rate) * weight**-0.25).mean()
         return loss, {"kbps": rate.mean(), **{k: parts[k].mean() for k in ("mel", "complex", "wave", "envelope")}}
 
