@@ -21,7 +21,6 @@ from vqc.models.video_net import lagrangian
 BLOCK = 8
 PAD = 48  # pixels beyond the edges that vectors are followed to
 PASSES = 2
-PART = 0.6  # of an error of prediction that is left after coding
 # Bits of a square whose vector is as predicted, of another, for each doubling of the difference; of a split and its blocks.
 SAME, OTHER, DOUBLING, SPLIT, SPLIT_BLOCK = 0.5, 4.0, 2.0, 6.0, 3.0
 
@@ -37,6 +36,9 @@ def _cubic(t: float) -> list[float]:
 
 
 _PHASES = torch.tensor([_cubic(q / 4) for q in range(4)], dtype=torch.float32)
+
+
+_DOWN, _RIGHT = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # the blocks of a square
 
 
 class Reference:
@@ -71,9 +73,8 @@ def refine(field: np.ndarray, reference: Reference, frame: np.ndarray, worth: fl
 
 
 def worth_of_error(quality: int) -> float:
-    """Bits that a squared error of prediction is worth at quality 0..1000: less than one of a decoded frame, as part of it goes
-    with the latents."""
-    return 0.75 * PART * float(lagrangian(quality_row(quality)))
+    """Bits that a squared error of prediction in luma is worth at quality 0..1000: as many as one of the decoded frame."""
+    return 0.75 * float(lagrangian(quality_row(quality)))
 
 
 class _Refinement:
@@ -130,20 +131,16 @@ class _Refinement:
             tried = np.flatnonzero(((vectors != current).any(1) | (split > 0)) & (bits < best))
             if len(tried) == 0:
                 continue
-            error = np.zeros(len(tried))
-            for y in (0, 1):
-                for x in (0, 1):
-                    r, c = 2 * rows[tried] + y, 2 * columns[tried] + x
-                    error += self.reference.errors(self.targets[r, c], r, c, vectors[tried])
+            r = (2 * rows[tried, None] + _DOWN).ravel()
+            c = (2 * columns[tried, None] + _RIGHT).ravel()
+            error = self.reference.errors(self.targets[r, c], r, c, np.repeat(vectors[tried], 4, axis=0)).reshape(-1, 4).sum(1)
             cost = self.worth * error + bits[tried]
             better = cost < best[tried]
             taken = tried[better]
             best[taken] = cost[better]
             r, c = rows[taken], columns[taken]
             self.error[r, c] = error[better]
-            for y in (0, 1):
-                for x in (0, 1):
-                    self.field[2 * r + y, 2 * c + x] = vectors[taken]
+            self.field[2 * r[:, None] + _DOWN, 2 * c[:, None] + _RIGHT] = vectors[taken, None]
 
 
 def _vector_bits(difference: np.ndarray) -> np.ndarray:

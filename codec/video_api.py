@@ -36,7 +36,7 @@ from .video_decoding import GroupDecoder, check_groups, first_entry
 from .video_encoding import GROUP, group_segments, header_for
 from .video_payload import FRAMES, SOUND, groups_of, unpack_group
 
-LEAST_SOUND_QUALITY = 70.0  # of a sound track, unless another is asked for
+LEAST_SOUND_QUALITY = 60.0  # of a sound track, unless another is asked for
 
 
 def write_video(

@@ -30,7 +30,7 @@ GROUP = 32  # frames
 # Quality (0..1000) of the frames of a group beside that asked for. What a frame is given serves all that follow: the first is
 # worth most, then every eighth (docs/architecture.md has the measurements).
 PICTURE_QUALITY = (186, 0.814)  # of the image model at quality 0, and more for each step: the same lambda
-INTRA_OFFSET = 75
+INTRA_OFFSET = 150
 PATTERN = (0,) * 8
 
 
@@ -156,7 +156,7 @@ class GroupEncoder:
         quality = self.qualities[(len(self._ticks) - 1) % len(self.qualities)]
         with span("transform"):
             prediction = decoder.predict(self._reference, vectors, quality)
-            latents = encoder.analyse(y, uv, prediction, quality)
+            latents = encoder.analyse(y, uv, prediction)
             scaled = in_steps(decoder, latents, quality)
             hyper, kept = encoder.hyper_and_kept(scaled, *latents.shape[2:])
         differences = to_differences(vectors)

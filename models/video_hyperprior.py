@@ -135,11 +135,10 @@ class VideoEncoder(LatentEncoder):
         load_module(self.analysis, tensors, "analysis.", device)
 
     @torch.inference_mode()
-    def analyse(self, y: Tensor, uv: Tensor, prediction: Prediction, quality: int) -> Tensor:
+    def analyse(self, y: Tensor, uv: Tensor, prediction: Prediction) -> Tensor:
         """A frame to latents (1, 80, H/8, W/8)."""
         with plain_precision(self.device):
-            row = quality_row(quality).to(self.device)
-            return self.analysis(pack(y, uv), prediction.packed, prediction.memory, row)
+            return self.analysis(pack(y, uv), prediction.packed)
 
     @torch.inference_mode()
     def hyper_and_kept(self, scaled: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:

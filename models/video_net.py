@@ -81,6 +81,11 @@ class VideoNet(HyperpriorNet):
         super().__init__(WIDTHS)
         self.analysis = VideoAnalysis()
         self.synthesis = VideoSynthesis()
+        # Analysis and steps stay what they start as. Where most latents are rounded to 0 the error pulls them out of the dead
+        # zone, by the straight-through gradient, and the bits of a rounded 0 have no gradient that holds them back: a learned
+        # analysis codes what is not worth its bits.
+        self.analysis.requires_grad_(False)
+        self.log_gain.requires_grad_(False)
 
     def base_step(self, row: Tensor) -> Tensor:
         """The high-rate optimum for lambda: sqrt(8 / (lambda * 255^2 * ln 2)) in pixel units, times GAIN."""
@@ -96,7 +101,7 @@ class VideoNet(HyperpriorNet):
         """A frame and what it is predicted from to the next reference, with the decoded frame, and the bits (B,)."""
         prediction = pack(warp(reference.y, vectors), warp(reference.uv, vectors))
         memory = warp(reference.features, vectors, "bilinear")
-        latents = self.analysis(pack(y, uv), prediction, memory, row)
+        latents = self.analysis(pack(y, uv), prediction)
         previous = torch.cat([move_latents(reference.latents, vectors), motion_tokens(vectors)], dim=1)
         step = self.steps(row)
         kept = worth_coding((latents / step).detach().float())

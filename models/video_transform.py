@@ -1,9 +1,8 @@
 """Transforms of the video model: a frame is coded as what its motion-compensated prediction does not tell.
 
-Conditional coding (DCVC, Li et al. 2021, arXiv:2109.15047 section 3) around a linear codec: the latents of an 8x8 block are the
-Karhunen-Loeve transform (KLT) of what differs from the prediction, and networks that see the prediction and the features of the
-previous frame, both moved by the vectors, correct them and what is made of them. What motion leaves is rare and local, so
-blocks are small: with as many bits, 16x16 pixels a latent left a third more error.
+The latents of an 8x8 block are the Karhunen-Loeve transform (KLT) of what differs from the prediction. The synthesis is
+conditional (DCVC, Li et al. 2021, arXiv:2109.15047 section 3): it sees the prediction and the features of the previous frame,
+both moved by the vectors, and corrects what the transform gives. What motion leaves is rare and local, so blocks are small.
 
 Shapes: planes y (B, 1, H, W) and uv (B, 2, H/2, W/2), 0..1; H and W multiples of 16; features (B, 32, H/8, W/8), passed from
 frame to frame; latents (B, 80, H/8, W/8); vectors (B, H/8, W/8, 2) in quarters of a pixel, horizontal first.
@@ -53,13 +52,13 @@ def warp(source: Tensor, vectors: Tensor, mode: str = "bicubic") -> Tensor:
 class Trunk(nn.Module):
     """What is known of each block to features (B, 96, H/8, W/8): 1x1 in, gated residual blocks."""
 
-    def __init__(self, inputs: int, blocks: int) -> None:
+    def __init__(self, blocks: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(inputs + FEATURES + MEMORY, FEATURES, 1)
+        self.enter = nn.Conv2d(LATENTS + FEATURES + MEMORY, FEATURES, 1)
         self.blocks = nn.ModuleList(GatedBlock(FEATURES) for _ in range(blocks))
 
-    def forward(self, known: Tensor, prediction: Tensor, memory: Tensor, row: Tensor) -> Tensor:
-        x = torch.cat([known, (prediction - 0.5) * GAIN, memory], dim=1)
+    def forward(self, latents: Tensor, prediction: Tensor, memory: Tensor, row: Tensor) -> Tensor:
+        x = torch.cat([latents, (prediction - 0.5) * GAIN, memory], dim=1)
         x = self.enter(x.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             x = block(x, row)
@@ -67,19 +66,14 @@ class Trunk(nn.Module):
 
 
 class VideoAnalysis(nn.Module):
-    """A frame and its prediction, both packed, and moved features to latents (B, 80, H/8, W/8)."""
+    """A frame and its prediction, both packed, to latents (B, 80, H/8, W/8): a Karhunen-Loeve transform, see `VideoNet`."""
 
-    def __init__(self, blocks: int = 2) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.patch = nn.Conv2d(FEATURES, LATENTS, 1, bias=False)
-        self.trunk = Trunk(FEATURES, blocks)
-        self.correct = nn.Conv2d(FEATURES, LATENTS, 1)
-        nn.init.zeros_(self.correct.weight)
-        nn.init.zeros_(self.correct.bias)
 
-    def forward(self, frame: Tensor, prediction: Tensor, memory: Tensor, row: Tensor) -> Tensor:
-        difference = (frame - prediction) * GAIN
-        return self.patch(difference) + self.correct(self.trunk(difference, prediction, memory, row))
+    def forward(self, frame: Tensor, prediction: Tensor) -> Tensor:
+        return self.patch((frame - prediction) * GAIN)
 
 
 class VideoSynthesis(nn.Module):
@@ -92,7 +86,7 @@ class VideoSynthesis(nn.Module):
     def __init__(self, blocks: int = 4) -> None:
         super().__init__()
         self.patch = nn.Conv2d(LATENTS, FEATURES, 1, bias=False)
-        self.trunk = Trunk(LATENTS, blocks)
+        self.trunk = Trunk(blocks)
         self.correct = nn.Conv2d(FEATURES, FEATURES, 1)
         self.features = nn.Conv2d(FEATURES, MEMORY, 1)
         for layer in (self.correct, self.features):

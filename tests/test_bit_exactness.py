@@ -114,7 +114,7 @@ print(digest.hexdigest())
 """
 
 
-@pytest.fixture(scope="module", params=["aud1", "rvq1"])
+@pytest.fixture(scope="module", params=["aud2", "rvq1"])
 def coded_sound(request, tmp_path_factory):
     import vqc
 

@@ -121,7 +121,7 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
             y, uv, vectors = walk.step()
             y, uv = (torch.from_numpy(p.copy())[None].float() / 255 for p in (y, uv))
             prediction = decoder.predict(reference, vectors, quality)
-            latents = encoder.analyse(y, uv, prediction, quality)
+            latents = encoder.analyse(y, uv, prediction)
             scaled, differences = in_steps(decoder, latents, quality), to_differences(vectors)
             hyper, kept = encoder.hyper_and_kept(scaled, *latents.shape[2:])
 

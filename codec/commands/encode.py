@@ -161,7 +161,7 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
 @click.option(
     "--model",
     metavar="NAME",
-    help="Of sound: aud1 (scalar quantiser) or rvq1 (vector quantiser, whose codes `vqc tokens` takes).  [default: aud1]",
+    help="Of sound: aud2 (scalar quantiser) or rvq1 (vector quantiser, whose codes `vqc tokens` takes).  [default: aud2]",
 )
 @click.option(
     "--audio",

@@ -31,7 +31,7 @@ def noise(seconds, rate=48000, channels=1, seed=0):
     return (smooth - np.linspace(smooth[0], smooth[-1], len(smooth))).clip(-0.9, 0.9).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["aud1", "rvq1"])
+@pytest.fixture(scope="module", params=["aud2", "rvq1"])
 def tune(request):
     """The stereo sample as bytes of a .vqc file of either route: several short spans."""
     samples, rate = soundfile.read(SAMPLES / "tune.flac", dtype="float32", always_2d=True)
@@ -120,7 +120,7 @@ def test_segments_come_while_the_sound_goes_on():
     assert taken * 4800 <= (32 + 12 + 5) * 960, "the delay is a span and its halo"
 
 
-@pytest.mark.parametrize("model", ["aud1", "rvq1"])
+@pytest.mark.parametrize("model", ["aud2", "rvq1"])
 def test_a_model_is_chosen_by_name(model):
     data = vqc.encode(SAMPLES / "talk.flac", quality=30, model=model)
     assert vqc.inspect(data).model == model and vqc.verify(data).ok

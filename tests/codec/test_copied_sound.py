@@ -290,7 +290,7 @@ def test_without_the_sound_codec_the_track_is_copied(monkeypatch, aac, copied):
         raise weights.ModelNotFound(f"model '{model}' is not installed")
 
     monkeypatch.setattr(weights, "encoder_path", missing)
-    with pytest.warns(UserWarning, match=r"model 'aud1' is not installed: the sound track \(aac\) is copied"):
+    with pytest.warns(UserWarning, match=r"model 'aud2' is not installed: the sound track \(aac\) is copied"):
         data = vqc.encode(aac, quality=10, group=5)
     assert data == copied
     with warnings.catch_warnings():

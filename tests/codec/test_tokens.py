@@ -97,7 +97,7 @@ def test_archive_round_trip(codes):
         ({"span": 1}, "span"),
         ({"channels": 3}, "channels"),
         ({"samples": -5}, "samples"),
-        ({"model": "aud1"}, "no tokens"),
+        ({"model": "aud2"}, "no tokens"),
         ({"model": "é" * 30}, "false field"),
     ],
 )
@@ -117,7 +117,7 @@ def test_files_without_tokens_are_refused(tune):
     with pytest.raises(ValueError, match="no tokens"):
         tokens.encode(vqc.encode(np.zeros((8, 8), np.uint8)))
     with pytest.raises(ValueError, match="no tokens"):
-        tokens.encode(SAMPLES / "talk.flac", model="aud1")
+        tokens.encode(SAMPLES / "talk.flac", model="aud2")
     damaged = bytearray(tune)
     damaged[len(tune) // 2] ^= 1
     with pytest.raises(Corrupt):

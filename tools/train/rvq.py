@@ -149,7 +149,7 @@ def starting_point(task: RvqTask, path: str) -> dict[str, Tensor]:
 if __name__ == "__main__":
     settings = parse(RvqSettings, __doc__)
     if not settings.start and not Path(settings.run, "checkpoint.pt").exists():
-        raise SystemExit("--start is needed: models/weights/aud1, or models/weights/rvq1 to go on")
+        raise SystemExit("--start is needed: models/weights/aud2, or models/weights/rvq1 to go on")
     task = RvqTask(settings)
     fresh = not Path(settings.run, "checkpoint.pt").exists()
     train(settings, task, starting_point(task, settings.start) if fresh else None)

@@ -38,23 +38,14 @@ class VideoSettings(Settings):
     longest: int = 32  # predicted frames after which a walk ends at the latest
     spread: float = 0.8  # quality rows, each way, by which the frames of a walk differ from its row
     evaluation_frames: int = 33
-    learn_analysis: bool = False  # see VideoTask
 
 
 class VideoTask:
-    """The model of predicted frames on random crops of clips; see loop.Task.
-
-    The analysis stays the Karhunen-Loeve transform that it starts as, and the steps even, unless `learn_analysis`. Where most
-    latents are rounded to 0 the error pulls them out of the dead zone, by the straight-through gradient, and the bits of a
-    rounded 0 have no gradient that holds them back: the analysis then learns to code what is not worth its bits.
-    """
+    """The model of predicted frames on random crops of clips; see loop.Task."""
 
     def __init__(self, settings: VideoSettings) -> None:
         self.settings, self.device = settings, device_of(settings)
         self.net = VideoNet()
-        for name, parameter in self.net.named_parameters():
-            if name == "log_gain" or name.startswith("analysis."):
-                parameter.requires_grad_(settings.learn_analysis)
         paths = list_clips(Path(settings.data))
         self.files = len(paths)
         self.clips = load_clips(paths, Path(settings.run).parent / "clips")

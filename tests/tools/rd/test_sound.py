@@ -66,7 +66,7 @@ def test_more_bytes_bring_more_quality(name):
 def test_vqc_by_bit_rate_and_by_the_name_of_its_model(talk):
     data = make_codec("vqc:bitrate=1", {}, medium=SOUND).encode(talk, 6)
     assert len(data) * 8 / (talk.shape[1] / 48000) / 1000 == pytest.approx(6, rel=0.02)
-    named, plain = (make_codec(spec, {}, medium=SOUND) for spec in ("vqc:model=aud1", "vqc"))
+    named, plain = (make_codec(spec, {}, medium=SOUND) for spec in ("vqc:model=aud2", "vqc"))
     assert named.encode(talk, 30) == plain.encode(talk, 30) and named.version() == plain.version()
     with pytest.raises(CodecUnavailable, match="nonesuch"):
         make_codec("vqc:model=nonesuch", {}, medium=SOUND).version()
