@@ -53,12 +53,13 @@ class Reference:
         self._size = whole.shape[2] * whole.shape[3]
         self._samples = whole.contiguous().view(-1).numpy()
         height, width = y.shape[2:]
-        self._reach = np.array([[-4 * (PAD - 1), 4 * (width + PAD - BLOCK - 1)], [-4 * (PAD - 1), 4 * (height + PAD - BLOCK - 1)]])
+        least, beyond = -4 * (PAD - 1), PAD - BLOCK - 1
+        self._reach = (least, 4 * (width + beyond)), (least, 4 * (height + beyond))
         pixel = np.arange(BLOCK)
         self._within = (pixel[:, None] * self._width + pixel).reshape(-1)
 
     def errors(self, target: np.ndarray, rows: np.ndarray, columns: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """Squared error of the blocks at `rows`, `columns` (n,), whose pixels are `target` (n, 64), for vectors (n, 2): (n,)."""
+        """Squared error (n,) of the blocks at `rows`, `columns` (n,), whose pixels are `target` (n, 64), for vectors (n, 2)."""
         x = np.clip(columns * (4 * BLOCK) + vectors[:, 0], *self._reach[0])
         y = np.clip(rows * (4 * BLOCK) + vectors[:, 1], *self._reach[1])
         start = (4 * (y & 3) + (x & 3)) * self._size + ((y >> 2) + PAD) * self._width + (x >> 2) + PAD
@@ -67,8 +68,8 @@ class Reference:
 
 
 def refine(field: np.ndarray, reference: Reference, frame: np.ndarray, worth: float, before: np.ndarray | None) -> np.ndarray:
-    """A better field for `frame` (H, W) uint8. worth: bits for which a squared error of one level is taken; before: the field of
-    the frame before, or None."""
+    """A better field for `frame` (H, W) uint8. worth: bits for which a squared error of one level is taken; before: the field
+    of the frame before, or None."""
     return _Refinement(field, reference, frame, worth, before).run()
 
 

@@ -38,7 +38,7 @@ class Differences:
 
 def predictions(squares: np.ndarray) -> np.ndarray:
     """What each square (h, w, 2) is predicted to be from those left of it and above."""
-    h, w = squares.shape[:2]
+    w = squares.shape[1]
     bordered = np.pad(squares.astype(np.int64), ((1, 0), (1, 1), (0, 0)))
     left, above = bordered[1:, :-2], bordered[:-1, 1:-1]
     beside = bordered[:-1, 2:].copy()

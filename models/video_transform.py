@@ -41,11 +41,12 @@ def warp(source: Tensor, vectors: Tensor, mode: str = "bicubic") -> Tensor:
     """What each block finds in `source` (B, C, h, w) of any resolution, edges continued; same shape."""
     h, w = source.shape[2:]
     block = h // vectors.shape[1]
-    move = vectors.to(torch.float32) * (block / (4 * BLOCK))
-    move = move.repeat_interleave(block, dim=1).repeat_interleave(block, dim=2)
-    x = torch.arange(w, device=source.device) + 0.5
-    y = torch.arange(h, device=source.device) + 0.5
-    grid = torch.stack([(x + move[..., 0]) * (2 / w) - 1, (y[:, None] + move[..., 1]) * (2 / h) - 1], dim=-1)
+    unit = torch.tensor([w, h], device=source.device) * (4 * BLOCK / block / 2)  # quarters of a pixel in half the side
+    move = (vectors.to(torch.float32) / unit).permute(0, 3, 1, 2)
+    grid = F.interpolate(move, scale_factor=block, mode="nearest").permute(0, 2, 3, 1)
+    x = (torch.arange(w, device=source.device) + 0.5) * (2 / w) - 1
+    y = (torch.arange(h, device=source.device) + 0.5) * (2 / h) - 1
+    grid = grid + torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     return F.grid_sample(source.float(), grid, mode=mode, padding_mode="border", align_corners=False)
 
 

@@ -281,9 +281,9 @@ def decode(
     """Decode the .vqc file IN to the picture, sound or video OUT.
 
     IN can be - for standard input. Without OUT, photo.vqc becomes photo.png beside it, a sound talk.vqc talk.wav, and a video
-    clip.vqc clip.mkv (FFV1, lossless); frame-%05d.png makes a picture of every frame. The extension of OUT chooses the format; OUT can be - for standard output. Several
-    inputs, and folders with all the .vqc files below them, need -o DIR. With one video, -j N works on N groups of frames at
-    a time (by itself on one for each core). Inputs are never changed.
+    clip.vqc clip.mkv (FFV1, lossless). The extension of OUT chooses the format; frame-%05d.png makes a picture of every frame.
+    OUT can be - for standard output. Several inputs, and folders with all the .vqc files below them, need -o DIR. With
+    one video, -j N works on N groups of frames at a time (by itself on one for each core). Inputs are never changed.
     """
     named = SOUND_FORMATS | VIDEO_FORMATS
     extension = FORMATS[format_name][0] if format_name in FORMATS else named.get(format_name or "", UNNAMED)

@@ -1,4 +1,4 @@
-"""The adversarial stage of the audio model: `python -m vqc.tools.train.adversarial --data FOLDER --run FOLDER --start CHECKPOINT`.
+"""The adversarial stage of the audio model: `python -m vqc.tools.train.adversarial --data FOLDER --run FOLDER --start STAGE`.
 
 Only the synthesis is trained, so files stay the same and decode to something else: a stage of a model, before it is released.
 Discriminators tell coded sound from real, the losses of the stage before stay as one of three. The loop stands in loop.py.

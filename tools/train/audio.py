@@ -93,7 +93,7 @@ class AudioTask:
             for wave in waves:
                 out = self.net(wave, torch.full((1,), float(r), device=self.device), training_noise=False)
                 parts = self.distortion(out["wave"][..., HOP:-HOP], wave[..., HOP:-HOP])
-                figures.append([out["rate"].item(), parts["mel"].item(), parts["complex"].item(), parts["wave"].item(), parts["envelope"].item()])
+                figures.append([out["rate"].item(), *(parts[k].item() for k in ("mel", "complex", "wave", "envelope"))])
             result[r] = np.mean(figures, axis=0).tolist()
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def search_motion(planes: np.ndarray) -> np.ndarray:
     qualities = [round(row * 100) for row in MOTION_ROWS]
     search = MotionSearch(width, height, quantiser(qualities[0]))
     fields: list[list[np.ndarray]] = [[search(planes[0])] * len(qualities)]
-    for last, frame in zip(planes, planes[1:]):
+    for last, frame in itertools.pairwise(planes):
         found, reference = search(frame), Reference(torch.from_numpy(last[:height]).float()[None, None])
         pairs = zip(qualities, fields[-1])
         fields.append([refine(found, reference, frame[:height], worth_of_error(q), before) for q, before in pairs])

@@ -24,7 +24,9 @@ class SpectrumDiscriminator(nn.Module):
         super().__init__()
         self.register_buffer("window", torch.hann_window(window), persistent=False)
 
-        def layer(inputs: int, kernel: tuple[int, int], stride: int = 1, dilation: int = 1, outputs: int = CHANNELS) -> nn.Module:
+        def layer(
+            inputs: int, kernel: tuple[int, int], stride: int = 1, dilation: int = 1, outputs: int = CHANNELS
+        ) -> nn.Module:
             padding = (dilation * (kernel[0] // 2), kernel[1] // 2)
             return weight_norm(nn.Conv2d(inputs, outputs, kernel, (1, stride), padding, (dilation, 1)))
 
@@ -35,7 +37,8 @@ class SpectrumDiscriminator(nn.Module):
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
         size = len(self.window)
-        spectrum = torch.stft(wave[:, 0], size, size // 4, window=self.window, center=False, normalized=True, return_complex=True)
+        options = {"window": self.window, "center": False, "normalized": True, "return_complex": True}
+        spectrum = torch.stft(wave[:, 0], size, size // 4, **options)
         level = (spectrum.real.square() + spectrum.imag.square() + 1e-8).sqrt()
         x = torch.view_as_real(spectrum * level ** (COMPRESSION - 1)).permute(0, 3, 2, 1)
         features = []

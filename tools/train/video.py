@@ -21,11 +21,11 @@ from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_net import Reference, VideoNet, lagrangian, weighted_mse
 from vqc.motion_search import MotionSearch, quantiser
 from vqc.planes import split
-from vqc.video_encoding import picture_quality
 from vqc.tools.train.clips import Walk, code_intra, list_clips, load_clips, random_walk, read_planes
 from vqc.tools.train.klt import start_from_klt
 from vqc.tools.train.loop import Settings, device_of, parse, train
 from vqc.tools.train.restore import load_start
+from vqc.video_encoding import picture_quality
 
 
 @dataclasses.dataclass
