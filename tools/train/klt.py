@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import numpy as np
@@ -11,6 +12,10 @@ from torch import Tensor
 from vqc.models.video_net import VideoNet
 from vqc.models.video_transform import LATENTS, pack, warp
 from vqc.tools.train.clips import Clip, random_walk
+
+
+# PSNR counts decibels, of which chroma, with its small errors, gains many for few bits: its steps are so many octaves finer.
+FINER_CHROMA = 0.75
 
 
 def principal_axes(samples: Tensor, count: int) -> Tensor:
@@ -30,5 +35,6 @@ def start_from_klt(net: VideoNet, clips: list[Clip], crops: int = 400, size: int
     moved = [warp(planes.float() / 255, vectors) for planes in first]
     difference = pack(y.float() / 255, uv.float() / 255) - pack(*moved)
     patch = principal_axes(difference.permute(0, 2, 3, 1).flatten(0, 2), LATENTS)
+    net.log_gain.copy_(FINER_CHROMA * math.log(2) * patch[:, 64:].square().sum(1))  # by the part of chroma in each axis
     net.analysis.patch.weight.copy_(patch[:, :, None, None])
     net.synthesis.patch.weight.copy_(patch.t()[:, :, None, None])
