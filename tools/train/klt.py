@@ -13,7 +13,6 @@ from vqc.models.video_net import VideoNet
 from vqc.models.video_transform import LATENTS, pack, warp
 from vqc.tools.train.clips import Clip, random_walk
 
-
 # PSNR counts decibels, of which chroma, with its small errors, gains many for few bits: its steps are so many octaves finer.
 FINER_CHROMA = 0.75
 
