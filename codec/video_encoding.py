@@ -27,11 +27,11 @@ from .video_decoding import decode_picture, grid_of
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
-# Quality (0..1000) of the frames of a group beside that asked for. What a frame is given serves all that follow: the first is
-# worth most, then every eighth (docs/architecture.md has the measurements).
-PICTURE_QUALITY = (186, 0.814)  # of the image model at quality 0, and more for each step: the same lambda
+# Of the picture that a group begins with, on the scale of the image model: that of the same lambda at quality 0, more for each
+# step of quality, and more again, since it serves all that follow (docs/architecture.md has the measurements).
+PICTURE_QUALITY = (186, 0.814)
 INTRA_OFFSET = 150
-PATTERN = (0,) * 8
+PATTERN = (0,)  # of predicted frames in turn, beside the quality asked for
 
 
 def header_for(
