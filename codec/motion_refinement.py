@@ -3,7 +3,7 @@
 x264 weighs its vectors against its own coding of what they leave, knows nothing of this codec's, and has blocks without any.
 Here each square of 16x16 pixels chooses among vectors at hand by squared error and bits, several times over, since what a
 vector costs depends on those around it (as predictive motion search in H.264; iterated conditional modes, Besag 1986). About
-half the bits of motion and a quarter of the error of prediction are saved.
+a third of the bits of motion and a quarter of the error of prediction are saved.
 
 Shapes: y (H, W), sides multiples of 16; field (2h, 2w, 2) int16 in quarters of a pixel, horizontal first; squares (h, w).
 """
