@@ -29,9 +29,10 @@ def start_from_klt(net: VideoNet, clips: list[Clip], crops: int = 400, size: int
     """Sets the transforms of an untrained net to the Karhunen-Loeve transform of differences in random crops."""
     rng = random.Random(3)
     walks = [random_walk(clips, size, rng.uniform(0, 10), rng) for _ in range(crops)]
-    y, uv, vectors = (torch.from_numpy(np.stack(parts)) for parts in zip(*(w.step() for w in walks)))
+    crops = [walk.unit(1)[1] for walk in walks]
+    y, uv, fields = (torch.from_numpy(np.stack([getattr(c, name) for c in crops])) for name in ("y", "uv", "fields"))
     first = [torch.from_numpy(np.stack(parts)) for parts in zip(*((w.y0, w.uv0) for w in walks))]
-    moved = [warp(planes.float() / 255, vectors) for planes in first]
+    moved = [warp(planes.float() / 255, fields[:, 0]) for planes in first]
     difference = pack(y.float() / 255, uv.float() / 255) - pack(*moved)
     patch = principal_axes(difference.permute(0, 2, 3, 1).flatten(0, 2), LATENTS)
     net.log_gain.copy_(FINER_CHROMA * math.log(2) * patch[:, 64:].square().sum(1))  # by the part of chroma in each axis

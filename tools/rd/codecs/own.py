@@ -24,7 +24,7 @@ from vqc.tools.rd.video import VIDEO
 from vqc.tools.rd.video_metrics import Film
 from vqc.version import __version__
 from vqc.video import Frame, VideoFormat
-from vqc.video_encoding import group_segments
+from vqc.video_encoding import Settings, group_segments
 from vqc.video_encoding import header_for as video_header
 
 from .base import Codec, CodecUnavailable, Setting
@@ -114,7 +114,7 @@ class VqcVideo(Vqc):
         torch.set_num_threads(self.threads)
         kind = VideoFormat(original.width, original.height, 1 / rate, rate, len(original.frames))
         header = video_header(kind, round(setting * 10), None, period, self.model)
-        return _file(header, group_segments(frames, header, torch.device(self.device)))
+        return _file(header, group_segments(frames, Settings(header, torch.device(self.device))))
 
     def decode(self, data: bytes) -> Film:
         film = vqc.decode(data, device=self.device, threads=self.threads)
