@@ -50,7 +50,7 @@ __all__ = [
 DEFAULT_QUALITY = 60.0
 EFFORT_MAX = 2  # as models/image_refinement.py has steps for; not imported, since that loads torch
 AUDIO_CHOICES = ("code", "copy", "none")  # what becomes of the sound of a video
-SEARCHED_FRAMES = 64  # of a video, on which the quality for a bit rate is searched
+SEARCHED_FRAMES = 128  # of a video, on which the quality for a bit rate is searched
 Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays, tensors and iterables of frames
 
 
@@ -396,8 +396,8 @@ def _encode_video(
         if strip:
             kind = replace(kind, tags={})
 
-        def write(frames: Any, track: Any, kind: Any, to: BinaryIO, quality: float) -> None:
-            write_video(kind, frames, track, to, device, quality, sound_quality, group or GROUP, run, jobs)
+        def write(frames: Any, track: Any, kind: Any, to: BinaryIO, quality: float, rate: float | None = None) -> None:
+            write_video(kind, frames, track, to, device, quality, sound_quality, group or GROUP, run, jobs, rate)
 
         if bitrate is not None:
             ahead = list(itertools.islice(frames, SEARCHED_FRAMES))
@@ -410,7 +410,7 @@ def _encode_video(
 
             quality = search_quality(size_at, max(1, round(bitrate * 1000 * seconds / 8)), start=40).quality
             frames = itertools.chain(ahead, frames)
-        write(frames, track, kind, file, quality)
+        write(frames, track, kind, file, quality, bitrate)
 
 
 def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device, effort: int) -> None:

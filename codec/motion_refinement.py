@@ -22,7 +22,7 @@ from vqc.models.video_net import lagrangian
 from .motion_search import Found
 
 BLOCK = 8
-PAD = 48  # pixels beyond the edges that vectors are followed to
+PAD = BLOCK + 4  # pixels beyond the edges: farther away, with the reach of the filter, all is as at the edge
 PASSES = 2  # over the squares of a frame with one side; of one with two, once each, and once more for both together
 # Bits of a square whose vector is as predicted, of another, for each doubling of the difference; of a split and its blocks; of
 # each mode.
@@ -58,7 +58,7 @@ def _phases(samples: np.ndarray, axis: int) -> np.ndarray:
 
 
 class Reference:
-    """A frame in all sixteen quarter-pixel positions, to measure the error of vectors against it."""
+    """A frame in all sixteen quarter-pixel positions, in which blocks are looked up."""
 
     def __init__(self, y: np.ndarray) -> None:
         """y: (H, W) float32 in levels of 0..255."""
@@ -69,13 +69,8 @@ class Reference:
         least, beyond = -4 * (PAD - 1), PAD - BLOCK - 1
         self._reach = (least, 4 * (width + beyond)), (least, 4 * (height + beyond))
 
-    def errors(self, target: np.ndarray, rows: np.ndarray, columns: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """Squared error (n,) of the blocks at `rows`, `columns` (n,), whose pixels are `target` (n, 64), for vectors (n, 2)."""
-        difference = self.blocks(rows, columns, vectors) - target
-        return np.einsum("nk,nk->n", difference, difference)
-
     def blocks(self, rows: np.ndarray, columns: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """What blocks find: (n, 64)."""
+        """What the blocks at `rows`, `columns` (n,) find with vectors (n, 2): (n, 64)."""
         x = np.clip(columns * (4 * BLOCK) + vectors[:, 0], *self._reach[0])
         y = np.clip(rows * (4 * BLOCK) + vectors[:, 1], *self._reach[1])
         return self._windows[x & 3, y & 3, (y >> 2) + PAD, (x >> 2) + PAD].reshape(len(x), -1)
@@ -106,17 +101,17 @@ def refine(
     if len(sides) == 2:
         both = modes == ALL
         for side, other in (sides, sides[::-1]):
-            side.aim(np.where(_by_block(both), 2 * target - other.found(), target), np.where(both, worth / 4, worth))
+            side.aim(np.where(_by_block(both), 2 * target - other.found, target), np.where(both, worth / 4, worth))
             side.spread(1, both)
     return Found(np.stack([side.field() for side in sides]), modes)
 
 
 def _choose_modes(sides: Sequence[_Side], target: np.ndarray, worth: float) -> np.ndarray:
     """What is cheapest for each square (h, w)."""
-    costs = {ALL: _cost([side.found() for side in sides], target, worth), DIRECT: np.inf}
+    costs = {ALL: _cost([side.found for side in sides], target, worth), DIRECT: np.inf}
     costs[ALL] += sum(side.bits() for side in sides)
     if any(side.expected.any() for side in sides):
-        costs[DIRECT] = _cost([side.found(side.expected) for side in sides], target, worth)
+        costs[DIRECT] = _cost([side.find(side.expected) for side in sides], target, worth)
     if len(sides) == 2:
         costs |= {mode: worth * side.error + side.bits() for mode, side in zip((BEFORE, AFTER), sides)}
     shape = costs[ALL].shape
@@ -149,27 +144,28 @@ class _Side:
         self.h, self.w = field.shape[0] // 2, field.shape[1] // 2
         self.expected, self.reference = expected.astype(np.int64), reference
         self.vectors = field.astype(np.int64)
+        self.found = self.find(self.vectors)  # what blocks find: (2h, 2w, 64)
         self.aim(target, np.full((self.h, self.w), worth))
 
     def aim(self, target: np.ndarray, worth: np.ndarray) -> None:
         """Sets what blocks (2h, 2w, 64) are to find, and what a squared error is worth in each square."""
         self.target, self.worth = target, worth
-        self.error = _by_square((self.found() - target) ** 2)
+        self.error = _by_square((self.found - target) ** 2)
 
     def follow(self, squares: np.ndarray) -> None:
         """Gives some squares (h, w) the vectors that are expected."""
         blocks = _by_block(squares)
         self.vectors = np.where(blocks, self.expected, self.vectors)
+        self.found = np.where(blocks, self.find(self.expected), self.found)
 
     def field(self) -> np.ndarray:
         """The vectors as they are coded."""
         return self.vectors.astype(np.int16)
 
-    def found(self, vectors: np.ndarray | None = None) -> np.ndarray:
-        """What blocks find with their own or other vectors: (2h, 2w, 64)."""
+    def find(self, vectors: np.ndarray) -> np.ndarray:
+        """What blocks find with vectors (2h, 2w, 2): (2h, 2w, 64)."""
         rows, columns = (i.ravel() for i in np.indices((2 * self.h, 2 * self.w)))
-        vectors = (self.vectors if vectors is None else vectors).reshape(-1, 2)
-        return self.reference.blocks(rows, columns, vectors).reshape(2 * self.h, 2 * self.w, -1)
+        return self.reference.blocks(rows, columns, vectors.reshape(-1, 2)).reshape(2 * self.h, 2 * self.w, -1)
 
     def bits(self) -> np.ndarray:
         """Bits of each square (h, w)."""
@@ -217,14 +213,18 @@ class _Side:
                 continue
             r = (2 * rows[tried, None] + _DOWN).ravel()
             c = (2 * columns[tried, None] + _RIGHT).ravel()
-            error = self.reference.errors(self.target[r, c], r, c, np.repeat(vectors[tried], 4, axis=0)).reshape(-1, 4).sum(1)
+            found = self.reference.blocks(r, c, np.repeat(vectors[tried], 4, axis=0))
+            away = (found - self.target[r, c]).reshape(len(tried), -1)
+            error = np.einsum("nk,nk->n", away, away)
             cost = worth[tried] * error + bits[tried]
             better = cost < best[tried]
             taken = tried[better]
             best[taken] = cost[better]
             r, c = rows[taken], columns[taken]
             self.error[r, c] = error[better]
-            self.vectors[2 * r[:, None] + _DOWN, 2 * c[:, None] + _RIGHT] = vectors[taken, None]
+            blocks = 2 * r[:, None] + _DOWN, 2 * c[:, None] + _RIGHT
+            self.vectors[blocks] = vectors[taken, None]
+            self.found[blocks] = found.reshape(len(tried), 4, -1)[better]
 
 
 def _vector_bits(difference: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_s
 from .motion_search import LONGEST_RUN, Found, MotionSearch, quantiser
 from .parallel import in_order
 from .planes import join
+from .rate_control import RateControl
 from .scene_cuts import SceneCuts
 from .timing import span
 from .video import Frame, VideoFormat
@@ -102,15 +103,19 @@ class Settings:
 
 
 class GroupEncoder:
-    """Codes the frames of group `number` as they come: `add` each, then `segment`. short: see `Group`."""
+    """Codes the frames of group `number` as they come: `add` each, then `segment`.
 
-    def __init__(self, settings: Settings, number: int, short: int = 0) -> None:
+    short: see `Group`. quality: 0..1000, that of the header when None.
+    """
+
+    def __init__(self, settings: Settings, number: int, short: int = 0, quality: int | None = None) -> None:
         header, device = settings.header, settings.device
         self.header, self.device, self.longest, self.number, self.short = header, device, settings.longest, number, short
         self.encoder = weights.video_encoder(header.model, device)
         self.decoder: VideoDecoder = weights.video_decoder(header.model, device)
-        self.qualities = qualities_for(header.quality)
-        self.intra_quality = picture_quality(header.quality)
+        self.quality = header.quality if quality is None else quality
+        self.qualities = qualities_for(self.quality)
+        self.intra_quality = picture_quality(self.quality)
         self._search: MotionSearch | None = None
         self._sink = SymbolEncoder(table_set(self.decoder))
         self._ticks: list[int] = []
@@ -124,9 +129,9 @@ class GroupEncoder:
     def add(self, frame: Frame) -> None:
         """Takes the next frame, and codes those whose turn it is."""
         planes = padded(frame)
-        if self._search is None:
+        if not self._ticks:
             height = planes.shape[0] * 2 // 3
-            self._search = MotionSearch(planes.shape[1], height, quantiser(self.header.quality), self.longest)
+            self._search = MotionSearch(planes.shape[1], height, quantiser(self.quality), self.longest)
             self._references[0] = self._code_picture(*to_tensors(planes, self.device))
         else:
             self._waiting[len(self._ticks)] = planes
@@ -141,10 +146,16 @@ class GroupEncoder:
         """Frames of the group so far."""
         return len(self._ticks)
 
+    def finish(self) -> None:
+        """Codes the frames that wait for others to come; there are no more."""
+        if self._search is not None:
+            for run in self._search.rest():
+                self._code_run(run)
+            self._search = None
+
     def segment(self) -> Segment:
         """The group as it is written."""
-        for run in self._search.rest() if self._search else ():
-            self._code_run(run)
+        self.finish()
         with span("coder"):
             predicted = self._sink.finish()
         runs, ticks = tuple(self._runs), tuple(self._ticks)
@@ -159,9 +170,9 @@ class GroupEncoder:
         self._runs.append(len(run))
         self._searchable = {number: one for number, one in self._searchable.items() if number == begin + len(run)}
 
-    def _refined(self, places: list[Place], found: list[Found]) -> tuple[Motion, np.ndarray]:
+    def _refined(self, places: list[Place], found: list[Found], quality: int) -> tuple[Motion, np.ndarray]:
         """Motion of the frames of a level, and their fields as decoders will have them."""
-        worth = motion_refinement.worth_of_error(self.header.quality)
+        worth = motion_refinement.worth_of_error(quality)
         expected = self.decoder.expected(places, self._traces, *grid_of(self.header))
         better = []
         for place, one, fields in zip(places, found, expected):
@@ -189,7 +200,7 @@ class GroupEncoder:
         decoder, encoder = self.decoder, self.encoder
         quality = self.qualities[min(places[0].depth, len(self.qualities) - 1)]
         with span("motion refinement"):
-            motion, fields = self._refined(places, found)
+            motion, fields = self._refined(places, found, quality)
         frames = [to_tensors(self._waiting.pop(place.number), self.device) for place in places]
         with span("transform"):
             sources = [[self._references[number] for number in place.sources] for place in places]
@@ -216,23 +227,38 @@ class GroupEncoder:
         remember(self.header, places, traces, self._traces)
 
 
-def group_segments(frames: Iterable[Frame], settings: Settings, workers: int = 1) -> Iterator[Segment]:
-    """All frames of a video to segments, in order; with several workers so many groups at a time, which memory must hold."""
+def group_segments(
+    frames: Iterable[Frame], settings: Settings, workers: int = 1, control: RateControl | None = None
+) -> Iterator[Segment]:
+    """All frames of a video to segments, in order; with several workers so many groups at a time, which memory must hold.
+    control: sets the quality of each group; the header does without it."""
+    header = settings.header
+
+    def done(encoder: GroupEncoder) -> Segment:
+        segment = encoder.segment()
+        if control is not None:
+            seconds = encoder.count * header.rate_denominator / header.rate_numerator
+            control.spent(len(segment.payload), seconds, encoder.quality)
+        return segment
+
+    def encoder_of(number: int, short: int) -> GroupEncoder:
+        return GroupEncoder(settings, number, short, control.quality if control else None)
+
     if workers > 1:
-        yield from in_order(lambda group: _encode_group(settings, *group), _groups(frames, settings.header.group), workers)
+        groups = ((encoder_of(number, short), group) for number, short, group in _groups(frames, header.group))
+        yield from map(done, in_order(_filled, groups, workers))
         return
-    encoder, number, short, limit = None, 0, 0, settings.header.group
-    cuts = SceneCuts()
+    encoder, number, short, cuts = None, 0, 0, SceneCuts()
     for frame in frames:
         cut = cuts(frame)
-        if encoder is not None and (cut or encoder.count == limit):
-            yield encoder.segment()
-            number, short, encoder = number + 1, short + limit - encoder.count, None
+        if encoder is not None and (cut or encoder.count == header.group):
+            yield done(encoder)
+            number, short, encoder = number + 1, short + header.group - encoder.count, None
         if encoder is None:
-            encoder = GroupEncoder(settings, number, short)
+            encoder = encoder_of(number, short)
         encoder.add(frame)
     if encoder is not None:
-        yield encoder.segment()
+        yield done(encoder)
 
 
 def _groups(frames: Iterable[Frame], limit: int) -> Iterator[tuple[int, int, list[Frame]]]:
@@ -249,8 +275,9 @@ def _groups(frames: Iterable[Frame], limit: int) -> Iterator[tuple[int, int, lis
         yield number, short, group
 
 
-def _encode_group(settings: Settings, number: int, short: int, frames: list[Frame]) -> Segment:
-    encoder = GroupEncoder(settings, number, short)
+def _filled(job: tuple[GroupEncoder, list[Frame]]) -> GroupEncoder:
+    encoder, frames = job
     for frame in frames:
         encoder.add(frame)
-    return encoder.segment()
+    encoder.finish()
+    return encoder
