@@ -31,11 +31,15 @@ Traces = Mapping[int, Trace]  # of the frames of a group, by number
 
 
 def guide(place: Place, traces: Traces) -> Trace:
-    """Of the frames that one is predicted from, the one whose motion tells most of its own."""
+    """Of the frames that one is predicted from, the one whose motion tells most of its own: between two frames, the one that was
+    itself predicted from the other. An empty trace where that is forgotten."""
+    before = traces[place.before]
     if place.after is None:
-        return traces[place.before]
+        return before
     after = traces[place.after]
-    return after if after.place and after.place.before == place.before else traces[place.before]
+    if after.place and after.place.before == place.before:
+        return after
+    return before if before.place and before.place.after == place.after else Trace()
 
 
 def expected_fields(place: Place, traces: Traces, shape: tuple[int, int]) -> np.ndarray:
@@ -47,7 +51,7 @@ def expected_fields(place: Place, traces: Traces, shape: tuple[int, int]) -> np.
     trace = guide(place, traces)
     if trace.fields is None or trace.place is None:
         return np.zeros((sides, *shape, 2), np.int16)
-    # The side of the guide that spans the frame: for a frame from both sides, up to the other frame it is predicted from.
+    # The side of the guide that spans the frame; where it stands before, up to the other one that the frame is predicted from.
     side = 1 if place.after is not None and trace.place.number == place.before else 0
     total = trace.place.sources[side] - trace.place.number
     return np.stack([scaled_field(trace.fields[side], source - place.number, total) for source in place.sources])

@@ -41,6 +41,18 @@ def test_steady_motion_is_expected_wherever_there_is_something_to_go_by(runs):
         traces[place.number] = Trace(fields=moved(place), place=place)
 
 
+@given(st.lists(st.integers(1, LONGEST), min_size=1, max_size=6), st.integers(1, 20))
+def test_motion_is_never_expected_from_frames_that_are_forgotten(runs, refresh):
+    traces = {0: Trace()}
+    for place in itertools.chain.from_iterable(levels(runs)):
+        trace = guide(place, traces)
+        assert trace.place is None or trace.place.number % refresh
+        expected_fields(place, traces, (2, 2))
+        field = np.ones((len(place.sources), 2, 2, 2), np.int16)
+        trace = Trace(fields=field, place=place)
+        traces[place.number] = trace if place.number % refresh else trace.forgetful()
+
+
 def test_frames_whose_trace_is_forgotten_tell_nothing():
     place = Place(2, 0, 4, 1)
     field = np.ones((1, 2, 2, 2), np.int16)
