@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from vqc.models.entropy_model import quality_row
-from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT, predictions
+from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT, predictions, scaled_field
 from vqc.models.video_net import lagrangian
 
 from .motion_search import Found
@@ -82,18 +82,25 @@ def worth_of_error(quality: int) -> float:
 
 
 def refine(
-    found: Found, references: Sequence[Reference], frame: np.ndarray, worth: float, expected: np.ndarray
+    found: Found,
+    references: Sequence[Reference],
+    distances: Sequence[int],
+    frame: np.ndarray,
+    worth: float,
+    expected: np.ndarray,
 ) -> Found:
     """Better motion for `frame` (H, W) uint8.
 
-    references: one for each side. worth: bits for which a squared error of one level is taken. expected: fields that DIRECT
-    squares take.
+    references: one for each side, `distances` frames later (less than 0: before). worth: bits for which a squared error of one
+    level is taken. expected: fields that DIRECT squares take.
     """
     h, w = found.modes.shape
     blocks = frame.reshape(2 * h, BLOCK, 2 * w, BLOCK).transpose(0, 2, 1, 3)
     target = blocks.reshape(2 * h, 2 * w, -1).astype(np.float32)
     sides = [_Side(*parts, target, worth) for parts in zip(found.fields, expected, references)]
-    for side in sides:
+    for k, side in enumerate(sides):
+        if len(sides) == 2:  # what moves on steadily moves as it does on the other side
+            side.hints.append(scaled_field(sides[1 - k].vectors, distances[k], distances[1 - k]))
         side.spread(PASSES if len(sides) == 1 else 1)
     modes = _choose_modes(sides, target, worth)
     for side in sides:
@@ -143,6 +150,7 @@ class _Side:
     ) -> None:
         self.h, self.w = field.shape[0] // 2, field.shape[1] // 2
         self.expected, self.reference = expected.astype(np.int64), reference
+        self.hints = [self.expected] if expected.any() else []  # fields whose vectors are tried
         self.vectors = field.astype(np.int64)
         self.found = self.find(self.vectors)  # what blocks find: (2h, 2w, 64)
         self.aim(target, np.full((self.h, self.w), worth))
@@ -183,13 +191,13 @@ class _Side:
             self.choose(rows[here], columns[here], self.around(rows[here], columns[here]))
 
     def around(self, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
-        """Vectors that may fit squares: those beside them, that predicted, that expected, and none."""
+        """Vectors that may fit squares: those beside them, that predicted, none, and those of the hints."""
         squares = self.vectors[::2, ::2]
         padded = np.pad(squares, ((1, 1), (1, 1), (0, 0)), mode="edge")
         beside = [padded[1 + y + rows, 1 + x + columns] for y, x in ((0, -1), (-1, 0), (0, 1), (1, 0))]
         none = np.zeros((len(rows), 2), np.int64)
-        candidates = [*beside, predictions(squares)[rows, columns], none]
-        return [*candidates, self.expected[2 * rows, 2 * columns]] if self.expected.any() else candidates
+        hints = [field[2 * rows, 2 * columns].astype(np.int64) for field in self.hints]
+        return [*beside, predictions(squares)[rows, columns], none, *hints]
 
     def split_bits(self) -> np.ndarray:
         """Bits (h, w) for blocks that differ from the first of their square."""

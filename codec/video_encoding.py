@@ -35,7 +35,10 @@ GROUP = 32  # frames
 # step of quality, and more again, since it serves all that follow (docs/architecture.md has the measurements).
 PICTURE_QUALITY = (186, 0.814)
 INTRA_OFFSET = 150
-DEEPER = (0, -50, -100)  # of predicted frames by depth, beside the quality asked for: fewer frames are predicted from them
+# Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is
+# worth when it is decided which blocks are coded.
+DEEPER = (0, -50, -100)
+THRIFT = (0.6, 1.0, 1.4)
 
 
 def header_for(
@@ -181,7 +184,8 @@ class GroupEncoder:
                     self._searchable[number] = motion_refinement.Reference(self._references[number].y[0, 0].cpu().numpy() * 255)
             height = len(self._waiting[place.number]) * 2 // 3
             sources = [self._searchable[number] for number in place.sources]
-            better.append(motion_refinement.refine(one, sources, self._waiting[place.number][:height], worth, fields))
+            frame, distances = self._waiting[place.number][:height], [number - place.number for number in place.sources]
+            better.append(motion_refinement.refine(one, sources, distances, frame, worth, fields))
         motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
         return motion, to_fields(motion, expected)
 
@@ -198,7 +202,8 @@ class GroupEncoder:
 
     def _code_level(self, places: list[Place], found: list[Found]) -> None:
         decoder, encoder = self.decoder, self.encoder
-        quality = self.qualities[min(places[0].depth, len(self.qualities) - 1)]
+        depth = min(places[0].depth, len(DEEPER) - 1)
+        quality = self.qualities[depth]
         with span("motion refinement"):
             motion, fields = self._refined(places, found, quality)
         frames = [to_tensors(self._waiting.pop(place.number), self.device) for place in places]
@@ -207,7 +212,7 @@ class GroupEncoder:
             prediction = decoder.predict(sources, fields, motion.modes)
             latents = encoder.analyse(*(torch.cat(planes) for planes in zip(*frames)), prediction)
             scaled = in_steps(decoder, latents, quality)
-            hyper, kept = encoder.hyper_and_kept(scaled, len(places), *latents.shape[2:])
+            hyper, kept = encoder.hyper_and_kept(scaled, len(places), *latents.shape[2:], THRIFT[depth])
 
         def code(step: MotionStep | Step) -> np.ndarray:
             table_ids = step.table_ids

@@ -31,8 +31,8 @@ Traces = Mapping[int, Trace]  # of the frames of a group, by number
 
 
 def guide(place: Place, traces: Traces) -> Trace:
-    """Of the frames that one is predicted from, the one whose motion tells most of its own: between two frames, the one that was
-    itself predicted from the other. An empty trace where that is forgotten."""
+    """Of the frames that one is predicted from, the one whose motion tells most of its own: between two frames, the one that
+    was itself predicted from the other. An empty trace where that is forgotten."""
     before = traces[place.before]
     if place.after is None:
         return before

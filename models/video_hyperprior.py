@@ -157,11 +157,13 @@ class VideoEncoder(LatentEncoder):
             return self.analysis(pack(y, uv), prediction.packed)
 
     @torch.inference_mode()
-    def hyper_and_kept(self, scaled: np.ndarray, n: int, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    def hyper_and_kept(
+        self, scaled: np.ndarray, n: int, h: int, w: int, thrift: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Latents in steps (n * h * w, L) to hyper-latent symbols, and which positions are worth their bits; see
         `worth_coding`."""
         grid = torch.from_numpy(scaled).view(n, h * w, -1).transpose(1, 2).reshape(n, -1, h, w).to(self.device)
-        kept = worth_coding(grid)
+        kept = worth_coding(grid, thrift)
         return self.hyper(HyperpriorNet.sparse_symbols(grid, kept)), kept.cpu().numpy().reshape(-1) > 0
 
 

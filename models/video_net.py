@@ -32,12 +32,15 @@ def lagrangian(row: Tensor) -> Tensor:
     return 0.0016 * 212.5 ** (row / (QUALITY_ROWS - 1))
 
 
-def worth_coding(scaled: Tensor) -> Tensor:
-    """Which blocks of latents in steps (B, L, h, w) are worth their bits: (B, 1, h, w), 0 or 1."""
+def worth_coding(scaled: Tensor, thrift: float = 1.0) -> Tensor:
+    """Which blocks of latents in steps (B, L, h, w) are worth their bits: (B, 1, h, w), 0 or 1.
+
+    thrift: what a bit is worth beside WORTH.
+    """
     symbols = HyperpriorNet.sparse_symbols(scaled, None)
     saved = (scaled.square() - (scaled - symbols).square()).sum(1, keepdim=True)
     count = (symbols != 0).sum(1, keepdim=True)
-    return (saved > WORTH * (SYMBOL_BITS * count + BLOCK_BITS)).to(scaled.dtype)
+    return (saved > thrift * WORTH * (SYMBOL_BITS * count + BLOCK_BITS)).to(scaled.dtype)
 
 
 def weighted_mse(y: Tensor, uv: Tensor, y_coded: Tensor, uv_coded: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ frame to frame; latents (B, 80, H/8, W/8); vectors (B, H/8, W/8, 2) in quarters 
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,14 +42,21 @@ def unpack(packed: Tensor) -> tuple[Tensor, Tensor]:
 def warp(source: Tensor, vectors: Tensor, mode: str = "bicubic") -> Tensor:
     """What each block finds in `source` (B, C, h, w) of any resolution, edges continued; same shape."""
     h, w = source.shape[2:]
-    block = h // vectors.shape[1]
+    rows, columns = vectors.shape[1:3]
+    block = h // rows
     unit = torch.tensor([w, h], device=source.device) * (4 * BLOCK / block / 2)  # quarters of a pixel in half the side
-    move = (vectors.to(torch.float32) / unit).permute(0, 3, 1, 2)
-    grid = F.interpolate(move, scale_factor=block, mode="nearest").permute(0, 2, 3, 1)
-    x = (torch.arange(w, device=source.device) + 0.5) * (2 / w) - 1
-    y = (torch.arange(h, device=source.device) + 0.5) * (2 / h) - 1
-    grid = grid + torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    move = vectors.to(torch.float32) / unit
+    grid = (move[:, :, None, :, None] + _places(h, w, source.device).view(rows, block, columns, block, 2)).view(-1, h, w, 2)
     return F.grid_sample(source.float(), grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+@functools.lru_cache(maxsize=8)
+def _places(h: int, w: int, device: torch.device) -> Tensor:
+    """Where the samples of a plane stand, as `grid_sample` counts: (h, w, 2)."""
+    with torch.inference_mode(False):  # kept, and used in training too
+        x = (torch.arange(w, device=device) + 0.5) * (2 / w) - 1
+        y = (torch.arange(h, device=device) + 0.5) * (2 / h) - 1
+        return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
 class Trunk(nn.Module):
