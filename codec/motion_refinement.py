@@ -10,7 +10,7 @@ Shapes: y (H, W), sides multiples of 16; fields (s, 2h, 2w, 2) in quarters of a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -43,18 +43,17 @@ def _cubic(t: float) -> list[float]:
 _DOWN, _RIGHT = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # the blocks of a square
 
 
-def _phases(samples: np.ndarray, axis: int) -> np.ndarray:
-    """All quarter positions along an axis: (4, ...); the axis loses three."""
+def _phases(samples: np.ndarray, axis: int) -> Iterator[np.ndarray]:
+    """The four quarter positions along an axis of (..., H, W), in turn; the axis loses three samples."""
     samples = np.moveaxis(samples, axis, 0)
     count = len(samples) - 3
-    found = np.empty((4, count, *samples.shape[1:]), np.float32)
-    found[0] = samples[1 : 1 + count]
+    yield np.moveaxis(samples[1 : 1 + count], 0, axis)
     for quarter in (1, 2, 3):
         first, *others = _cubic(quarter / 4)
-        np.multiply(samples[:count], np.float32(first), out=found[quarter])
+        found = samples[:count] * np.float32(first)
         for k, weight in enumerate(others, start=1):
-            found[quarter] += np.float32(weight) * samples[k : k + count]
-    return np.moveaxis(found, 1, axis)
+            found += np.float32(weight) * samples[k : k + count]
+        yield np.moveaxis(found, 0, axis)
 
 
 class Reference:
@@ -64,7 +63,11 @@ class Reference:
         """y: (H, W) float32 in levels of 0..255."""
         height, width = y.shape
         padded = np.pad(y, (PAD + 1, PAD + 2), mode="edge")
-        whole = _phases(_phases(padded, -2), -1)  # (horizontal, vertical, H + 2 PAD, W + 2 PAD)
+        # (vertical, horizontal, H + 2 PAD, W + 2 PAD) in whole levels, which is exact enough to choose by
+        whole = np.empty((4, 4, height + 2 * PAD, width + 2 * PAD), np.uint8)
+        for vertical, rows in enumerate(_phases(padded, 0)):
+            for horizontal, samples in enumerate(_phases(rows, 1)):
+                np.copyto(whole[vertical, horizontal], np.rint(samples).clip(0, 255), casting="unsafe")
         self._windows = sliding_window_view(whole, (BLOCK, BLOCK), axis=(2, 3))  # no copy
         least, beyond = -4 * (PAD - 1), PAD - BLOCK - 1
         self._reach = (least, 4 * (width + beyond)), (least, 4 * (height + beyond))
@@ -73,7 +76,8 @@ class Reference:
         """What the blocks at `rows`, `columns` (n,) find with vectors (n, 2): (n, 64)."""
         x = np.clip(columns * (4 * BLOCK) + vectors[:, 0], *self._reach[0])
         y = np.clip(rows * (4 * BLOCK) + vectors[:, 1], *self._reach[1])
-        return self._windows[x & 3, y & 3, (y >> 2) + PAD, (x >> 2) + PAD].reshape(len(x), -1)
+        found = self._windows[y & 3, x & 3, (y >> 2) + PAD, (x >> 2) + PAD]
+        return found.reshape(len(x), -1).astype(np.float32)
 
 
 def worth_of_error(quality: int) -> float:

@@ -27,6 +27,7 @@ from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of
 from .video_transform import VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack
 
 SQUARE = 16  # pixels, each way, that frames are made of
+LARGE = 2**22  # samples of frames that are made together; more would save no time and take much memory
 LEVELS = 255 * 16  # decoded frames are rounded to sixteenths of a level, so that what differs between machines dies out
 
 
@@ -120,6 +121,9 @@ class VideoDecoder(LatentDecoder):
     def synthesise(self, latents: np.ndarray, prediction: Prediction, quality: int) -> list[Reference]:
         """Latents in 1/64 steps to the decoded frames and features. The latents of the references are left empty."""
         n = len(prediction.packed)
+        if n > 1 and prediction.packed.numel() > LARGE:
+            parts = np.split(latents, n)
+            return [one for i in range(n) for one in self.synthesise(parts[i], prediction.of(i), quality)]
         grid = self.grid(*(size // 2 for size in prediction.packed.shape[2:]))
         parts = latents.reshape(n, -1, latents.shape[1])
         restored = torch.from_numpy(np.stack([self.dequantise(part, *grid, quality) for part in parts])).to(self.device)

@@ -6,6 +6,7 @@ motion_coding.py; packed planes as in video_transform.py.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,6 +38,10 @@ class Prediction:
     memory: Tensor
     fields: Tensor
     modes: Tensor
+
+    def of(self, number: int) -> Prediction:
+        """That of one of the frames."""
+        return Prediction(*(getattr(self, field.name)[number : number + 1] for field in dataclasses.fields(self)))
 
 
 def shares(modes: Tensor, sides: int) -> list[Tensor]:

@@ -60,7 +60,7 @@ def test_references_are_read_as_the_decoder_moves_them():
     rows, columns = (i.ravel() for i in np.indices(field.shape[:2]))
     blocks = Reference(y).blocks(rows, columns, field.reshape(-1, 2)).reshape(*field.shape[:2], 8, 8)
     moved = warp(torch.from_numpy(y)[None, None], torch.from_numpy(field)[None])[0, 0].numpy()
-    np.testing.assert_allclose(blocks.transpose(0, 2, 1, 3).reshape(SIZE), moved, atol=0.01)
+    np.testing.assert_allclose(blocks.transpose(0, 2, 1, 3).reshape(SIZE), moved.clip(0, 255), atol=0.51)
 
 
 def noisy(shape, wanted, seed=1):
