@@ -23,6 +23,7 @@ from .motion_search import Found
 
 BLOCK = 8
 PAD = BLOCK + 4  # pixels beyond the edges: farther away, with the reach of the filter, all is as at the edge
+RESELECT = 0
 PASSES = 2  # over the squares of a frame with one side; of one with two, once each, and once more for both together
 # Bits of a square whose vector is as predicted, of another, for each doubling of the difference; of a split and its blocks; of
 # each mode.
@@ -114,6 +115,10 @@ def refine(
         for side, other in (sides, sides[::-1]):
             side.aim(np.where(_by_block(both), 2 * target - other.found, target), np.where(both, worth / 4, worth))
             side.spread(1, both)
+        if RESELECT:
+            for side in sides:
+                side.aim(target, np.full((h, w), worth))
+            modes = _choose_modes(sides, target, worth)
     return Found(np.stack([side.field() for side in sides]), modes)
 
 

@@ -37,7 +37,7 @@ PICTURE_QUALITY = (186, 0.814)
 INTRA_OFFSET = 150
 # Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is
 # worth when it is decided which blocks are coded.
-DEEPER = (0, -50, -100)
+DEEPER = (0, -90, -160)
 THRIFT = (0.6, 1.0, 1.4)
 
 

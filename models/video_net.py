@@ -109,17 +109,18 @@ class VideoNet(HyperpriorNet):
         depth: int,
         distance: Tensor,
         row: Tensor,
+        thrift: float = 1.0,
         training_noise: bool = True,
     ) -> tuple[Reference, Tensor]:
         """Frames and what they are predicted from to a reference, with the decoded frames, and the bits (B,).
 
-        sources: one for each side; fields, modes, depth, distance: see video_prediction.py.
+        sources: one for each side; fields, modes, depth, distance: see video_prediction.py; thrift: see `worth_coding`.
         """
         prediction = predict(sources, fields, modes)
         latents = self.analysis(pack(y, uv), prediction.packed)
         sizes = moved_sizes([s.latents for s in sources], fields, modes)
         step = self.steps(row)
-        kept = worth_coding((latents / step).detach().float())
+        kept = worth_coding((latents / step).detach().float(), thrift)
         told = torch.cat([sizes, told_of(fields, modes, depth, distance)], dim=1)
         quantised, bits, hyper_bits = self.entropy(latents, row, training_noise, told, kept)
         active = active_blocks(quantised.detach() / step, fields)

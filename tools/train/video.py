@@ -33,10 +33,10 @@ from vqc.tools.train.clips import (
     read_planes,
     search_motion,
 )
-from vqc.tools.train.klt import start_from_klt
+from vqc.tools.train.dct import start_from_dct
 from vqc.tools.train.loop import Settings, device_of, parse, train
 from vqc.tools.train.restore import load_start
-from vqc.video_encoding import picture_quality
+from vqc.video_encoding import THRIFT, picture_quality
 
 NAMES = ("y", "uv", "features", "latents")  # of a reference
 SHARES = (4, 1, 1)  # how often units are made of runs of the lengths of STRUCTURES
@@ -50,7 +50,7 @@ class VideoSettings(Settings):
     crop: int = 128
     longest: int = 32  # predicted frames after which a walk ends at the latest
     spread: float = 0.5  # quality rows, each way, by which the frames of a walk differ from what they should have
-    deeper: float = 0.5  # quality rows by which a level is coarser than the one before
+    deeper: float = 0.8  # quality rows by which a level is coarser than the one before
     evaluation_frames: int = 17
 
 
@@ -107,7 +107,8 @@ class VideoTask:
             sources = [references[number] for number in place.sources]
             distance = torch.full((len(crops),), place.number - place.before)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-                coded, bits = self.net(y, uv, sources, fields, modes, place.depth, distance, row)
+                thrift = THRIFT[min(place.depth, len(THRIFT) - 1)]
+                coded, bits = self.net(y, uv, sources, fields, modes, place.depth, distance, row, thrift)
             error = weighted_mse(y, uv, coded.y, coded.uv)
             coded.y, coded.uv = coded.y.clamp(0, 1), coded.uv.clamp(0, 1)
             references[place.number] = coded
@@ -148,7 +149,7 @@ class VideoTask:
                     sources = [references[number] for number in place.sources]
                     distance = torch.tensor([t - place.before])
                     coded, bits = self.net(
-                        *frame, sources, fields, modes, place.depth, distance, row, training_noise=False
+                        *frame, sources, fields, modes, place.depth, distance, row, THRIFT[place.depth], training_noise=False
                     )
                     coded.y, coded.uv = coded.y.clamp(0, 1), coded.uv.clamp(0, 1)
                     references[t] = coded
@@ -164,5 +165,5 @@ if __name__ == "__main__":
     if settings.start:
         train(settings, task, load_start(task.net, settings.start))
     else:
-        start_from_klt(task.net, task.clips)
+        start_from_dct(task.net, task.clips)
         train(settings, task, task.net.state_dict())
