@@ -1,8 +1,9 @@
 """Transforms of the video model: a frame is coded as what its motion-compensated prediction does not tell.
 
-The latents of an 8x8 block are the Karhunen-Loeve transform (KLT) of what differs from the prediction. The synthesis is
-conditional (DCVC, Li et al. 2021, arXiv:2109.15047 section 3): it sees the prediction and the features of frames before,
-moved by the vectors, and corrects what the transform gives. What motion leaves is rare and local, so blocks are small.
+The latents of an 8x8 block are a linear transform of what differs from the prediction: cosines (DCT) of Y, U and V, of vid2 a
+Karhunen-Loeve transform (KLT). The synthesis is conditional (DCVC, Li et al. 2021, arXiv:2109.15047 section 3): it sees the
+prediction and the features of frames before, moved by the vectors, and corrects what the transform gives. What motion leaves is
+rare and local, so blocks are small.
 
 Shapes: planes y (B, 1, H, W) and uv (B, 2, H/2, W/2), 0..1; H and W multiples of 16; features (B, 32, H/8, W/8), passed from
 frame to frame; latents (B, 80, H/8, W/8); vectors (B, H/8, W/8, 2) in quarters of a pixel, horizontal first.
@@ -20,7 +21,7 @@ from .transform import GatedBlock
 
 BLOCK = 8  # pixels, each way, that share a vector
 FEATURES = 96  # samples of an 8x8 block in 4:2:0
-LATENTS = 80  # the weakest 16 directions of the KLT are left out
+LATENTS = 80  # the weakest 16 directions are left out
 GAIN = 4.0  # latents count quarters of a pixel unit: the entropy model's context has steps of 1/64
 MEMORY = 32  # features that are passed from frame to frame, within -1..1 so that they cannot grow without end
 MOTION_TOKENS = 2  # what the entropy model is told of the vector of a block
@@ -75,7 +76,7 @@ class Trunk(nn.Module):
 
 
 class VideoAnalysis(nn.Module):
-    """A frame and its prediction, both packed, to latents (B, 80, H/8, W/8): a Karhunen-Loeve transform, see `VideoNet`."""
+    """A frame and its prediction, both packed, to latents (B, 80, H/8, W/8): a fixed transform, see `VideoNet`."""
 
     def __init__(self) -> None:
         super().__init__()
