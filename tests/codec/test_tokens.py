@@ -78,6 +78,36 @@ def test_archive_round_trip(codes):
     assert np.load(io.BytesIO(saved(codes)), allow_pickle=False)["codes"].shape == (151, 8)
 
 
+def test_tags_stay_from_sound_to_tokens_to_file_to_sound(tmp_path, vqc):
+    import soundfile
+
+    tags = {"title": "Grüße, \"World\"", "artist": "A & B"}
+    with soundfile.SoundFile(tmp_path / "in.flac", "w", 48000, 1) as file:
+        for name, value in tags.items():
+            setattr(file, name, value)
+        file.write(np.sin(np.arange(9600) / 20) * 0.3)
+    assert vqc("tokens", "encode", tmp_path / "in.flac", tmp_path / "a.npz", "-q", 0, "--quiet") == (0, "", "")
+    assert Tokens.load(str(tmp_path / "a.npz")).tags.items() >= tags.items()
+    assert vqc("tokens", "decode", tmp_path / "a.npz", tmp_path / "b.vqc", "--quiet") == (0, "", "")
+    assert vqc("tokens", "encode", tmp_path / "b.vqc", tmp_path / "c.npz", "--quiet") == (0, "", "")
+    for source in ("a.npz", "c.npz"):
+        assert vqc("tokens", "decode", tmp_path / source, tmp_path / "out.flac", "--quiet", "--force") == (0, "", "")
+        with soundfile.SoundFile(tmp_path / "out.flac") as file:
+            assert {name: getattr(file, name) for name in tags} == tags
+
+
+def test_archives_without_tags_are_read(codes):
+    file = io.BytesIO()
+    np.savez(file, **{k: v for k, v in dataclasses.asdict(codes).items() if k != "tags"})
+    file.seek(0)
+    assert Tokens.load(file).tags == {}
+    file = io.BytesIO()
+    np.savez(file, **dataclasses.asdict(codes) | {"tags": np.array("{}")})
+    file.seek(0)
+    with pytest.raises(ValueError, match="tags"):
+        Tokens.load(file)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
