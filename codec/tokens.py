@@ -11,6 +11,7 @@ import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ from vqc.bitstream import AudioHeader, Corrupt, Reader, Segment, Writer
 from vqc.bitstream.varint import pack_varint
 from vqc.models import weights
 from vqc.models.audio_rvq import RvqDecoder
+from vqc.models.residual_vq import usage
 
 from . import api
 from .audio_api import TAGS, DecodedSound, pack_tags, tags_of, unpack_tags
@@ -34,6 +36,7 @@ from .media import peek
 
 FRAME_RATE = CODED_RATE / HOP  # frames a second
 SILENT = -1  # the codes of a span all of whose samples are zero
+MOST_CODES = 2**15  # of a codebook: codes are int16
 MOST_BYTES = 2**28  # of all arrays of an archive: a day of sound
 # What zipfile, zlib and numpy raise for bytes that are no archive of arrays.
 _UNREADABLE = (
@@ -230,6 +233,27 @@ def _coded(decoder: RvqDecoder, part: np.ndarray, header: AudioHeader) -> tuple[
     return encode_codes(
         decoder, lambda step: codes[step.positions, step.stage], header.channels, len(part), header.quality
     )
+
+
+def codes_used(sounds: Iterable[Tokens]) -> list[tuple[float, float]]:
+    """For every stage, over all `sounds` and both channels: part of its codes that occur, their perplexity over their number.
+
+    A sound of few frames cannot hold many codes; to judge a codebook takes minutes. Raises ValueError where models differ, and
+    for codes that are none.
+    """
+    counts = np.zeros((0, 0), np.int64)
+    models = set()
+    for sound in sounds:
+        models.add((sound.model, int(np.max(sound.codebook_sizes, initial=1))))
+        if len(models) > 1:
+            raise ValueError(f"tokens of different models: {', '.join(sorted(name for name, _ in models))}")
+        (_, size), stages = next(iter(models)), sound.codes.shape[1] // sound.channels
+        if sound.codes.size and not (sound.codes.min() >= SILENT and sound.codes.max() < size <= MOST_CODES):
+            raise ValueError(f"codes from {sound.codes.min()} to {sound.codes.max()}: they lie in 0 .. {size - 1}")
+        counts = np.pad(counts, ((0, max(0, stages - len(counts))), (0, size - counts.shape[1])))
+        for column, codes in enumerate(sound.codes.T):
+            counts[column % stages] += np.bincount(codes[codes >= 0], minlength=size)
+    return [usage(torch.from_numpy(row)) for row in counts if row.any()]
 
 
 def decode(tokens: Tokens, *, device: str = "auto", threads: int | None = None) -> DecodedSound:

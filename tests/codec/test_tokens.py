@@ -96,6 +96,26 @@ def test_tags_stay_from_sound_to_tokens_to_file_to_sound(tmp_path, vqc):
             assert {name: getattr(file, name) for name in tags} == tags
 
 
+def test_usage_counts_codes_by_stage_over_channels_and_files(tmp_path, vqc, codes):
+    first = tokens.codes_used([codes])
+    assert len(first) == 4
+    pooled = len(np.unique(codes.codes[:, [0, 4]])) / 1024
+    assert first[0][0] == pytest.approx(pooled) and 0 < first[0][1] <= first[0][0]
+    other = dataclasses.replace(codes, codes=(codes.codes + 7) % 1024)
+    assert tokens.codes_used([codes, other])[0][0] > pooled
+    silent = dataclasses.replace(codes, codes=np.full_like(codes.codes, -1))
+    assert tokens.codes_used([codes, silent]) == first and tokens.codes_used([silent]) == []
+    for wrong in (dataclasses.replace(codes, model="rvq9"), dataclasses.replace(codes, codes=codes.codes + 1024)):
+        with pytest.raises(ValueError, match=r"models|lie in"):
+            tokens.codes_used([codes, wrong])
+    codes.save(str(tmp_path / "a.npz"))
+    code, out, _ = vqc("tokens", "usage", tmp_path, "--json")
+    assert code == 0 and f'"codes_used": [{round(pooled, 4)}' in out
+    code, out, _ = vqc("tokens", "usage", tmp_path / "a.npz")
+    assert code == 0 and len(out.splitlines()) == 5
+    assert vqc("tokens", "usage", SAMPLES / "talk.flac")[0] == 1
+
+
 def test_archives_without_tags_are_read(codes):
     file = io.BytesIO()
     np.savez(file, **{k: v for k, v in dataclasses.asdict(codes).items() if k != "tags"})
