@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import vqc
 from vqc import tokens
 from vqc.bitstream import Corrupt, UnsupportedModel
+from vqc.models.weights import TOKEN_MODEL
 from vqc.tokens import Tokens
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -20,7 +21,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 @pytest.fixture(scope="module")
 def tune():
     """The stereo sample as a .vqc file of few stages."""
-    return vqc.encode(SAMPLES / "tune.flac", quality=20, model="rvq1")
+    return vqc.encode(SAMPLES / "tune.flac", quality=20, model=TOKEN_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_tokens_of_a_sound_are_those_of_its_file(tune, codes):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_any_length(length, channels):
     wave = np.random.default_rng(3).normal(0, 0.1, (length, channels)).astype(np.float32)
-    data = vqc.encode(wave, rate=48000, quality=0, model="rvq1")
+    data = vqc.encode(wave, rate=48000, quality=0, model=TOKEN_MODEL)
     found = tokens.encode(data)
     assert found.codes.shape == ((-(-length // 960) + 1) if length else 0, channels)
     assert np.array_equal(tokens.decode(found).samples, vqc.decode(data).samples)
@@ -61,7 +62,7 @@ def test_any_length(length, channels):
 def test_silent_spans_are_marked_and_come_back():
     wave = np.zeros(48000 * 6, np.float32)
     wave[:9600] = np.sin(np.arange(9600) / 20) * 0.3
-    data = vqc.encode(wave, rate=48000, quality=10, model="rvq1")
+    data = vqc.encode(wave, rate=48000, quality=10, model=TOKEN_MODEL)
     found = tokens.encode(data)
     assert (found.codes[:128] >= 0).all() and (found.codes[128:] == -1).all()
     assert np.array_equal(tokens.decode(found).samples, vqc.decode(data).samples)

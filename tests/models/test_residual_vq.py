@@ -150,8 +150,8 @@ def test_gradients_reach_what_they_should():
 
 
 def test_shipped_model_keeps_to_its_budget():
-    assert weights.decoder_path("rvq1").stat().st_size <= 12e6
-    decoder = weights.audio_decoder("rvq1", torch.device("cpu"))
+    assert weights.decoder_path(weights.TOKEN_MODEL).stat().st_size <= 12e6
+    decoder = weights.audio_decoder(weights.TOKEN_MODEL, torch.device("cpu"))
     assert decoder.codebooks.shape[:2] == (decoder.codes.stages, decoder.codes.size)
     latents = decoder.dequantise(np.zeros((6, 2), np.int32), 2, 3, 0)
     assert latents.shape == (384, 2, 3) and latents.dtype == np.float32
