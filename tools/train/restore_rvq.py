@@ -16,6 +16,8 @@ def restore_rvq(net: RvqNet, encoder: dict[str, Tensor], decoder: dict[str, Tens
     found = unpacked(encoder) | unpacked(decoder)
     state |= {k: v.float() for k, v in found.items() if k in state}
     state["quantiser.base"] = found["codebooks"].view(state["quantiser.base"].shape)
+    if "slope" not in found:  # as in rvq1, whose encoder has twice the slope
+        state["slope"] = found["weights"].float() / 2
     shift = decoder["code.vectors.shift"].double()[:, None, None]
     state["code_model.vectors"] = (decoder["code.vectors"].double() * torch.exp2(shift) / 64).float()
 
