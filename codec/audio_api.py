@@ -85,7 +85,7 @@ def _write(
     header = header_for(kind, round(quality * 10), model)
     writer = Writer(file, header)
     if kind.tags:
-        writer.metadata(TAGS, json.dumps(kind.tags, ensure_ascii=False, sort_keys=True).encode())
+        writer.metadata(TAGS, pack_tags(kind.tags))
     for segment in SpanEncoder(header, device).segments(blocks):
         with span("I/O"):
             writer.segment(segment)
@@ -119,9 +119,19 @@ class SoundStream:
 
 def tags_of(reader: Reader) -> dict[str, str]:
     """Tags of a sound; damaged ones are none."""
+    return unpack_tags(reader.metadata.get(TAGS, b"{}"))
+
+
+def pack_tags(tags: dict[str, str]) -> bytes:
+    """Tags as a file has them."""
+    return json.dumps(tags, ensure_ascii=False, sort_keys=True).encode()
+
+
+def unpack_tags(data: bytes) -> dict[str, str]:
+    """The inverse of `pack_tags`; of anything else no tags."""
     try:
-        tags = json.loads(reader.metadata.get(TAGS, b"{}"))
-    except ValueError:
+        tags = json.loads(data)
+    except (ValueError, RecursionError):
         return {}
     return {k: v for k, v in tags.items() if isinstance(v, str)} if isinstance(tags, dict) else {}
 

@@ -11,7 +11,8 @@ import math
 import struct
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,9 +22,10 @@ from vqc.bitstream import AudioHeader, Corrupt, Reader, Segment, Writer
 from vqc.bitstream.varint import pack_varint
 from vqc.models import weights
 from vqc.models.audio_rvq import RvqDecoder
+from vqc.models.residual_vq import usage
 
 from . import api
-from .audio_api import DecodedSound
+from .audio_api import TAGS, DecodedSound, pack_tags, tags_of, unpack_tags
 from .audio_decoding import load_audio_decoder
 from .audio_encoding import SPAN
 from .audio_payload import CODED_RATE, HOP, coded_length, split_payload
@@ -34,6 +36,7 @@ from .media import peek
 
 FRAME_RATE = CODED_RATE / HOP  # frames a second
 SILENT = -1  # the codes of a span all of whose samples are zero
+MOST_CODES = 2**15  # of a codebook: codes are int16
 MOST_BYTES = 2**28  # of all arrays of an archive: a day of sound
 # What zipfile, zlib and numpy raise for bytes that are no archive of arrays.
 _UNREADABLE = (
@@ -50,7 +53,7 @@ class Tokens:
     the sum of left and right), then those of side (half the difference). A code lies in 0 .. codebook_sizes[column] - 1, or is
     -1 throughout a silent span of `span` frames. codebook_sizes: int32 (columns,). frame_rate: frames a second.
     model, weights: the model that decodes them, and the hexadecimal prefix of the SHA-256 of its decoder.
-    rate, samples, channels, depth: of the sound. quality: that was asked for, 0 to 100; it tells the number of stages.
+    rate, samples, channels, depth, tags: of the sound. quality: that was asked for, 0 to 100; it tells the number of stages.
     """
 
     codes: np.ndarray
@@ -64,21 +67,25 @@ class Tokens:
     depth: int
     quality: float
     span: int = SPAN
+    tags: dict[str, str] = field(default_factory=dict)
 
     def save(self, file: str | BinaryIO) -> None:
-        """Writes an .npz archive, compressed, with one array for each field."""
-        np.savez_compressed(file, **asdict(self))
+        """Writes an .npz archive, compressed, with one array for each field; tags are the bytes that a file has."""
+        np.savez_compressed(file, **asdict(self) | {TAGS: np.frombuffer(pack_tags(self.tags), np.uint8)})
 
     @classmethod
     def load(cls, file: str | BinaryIO) -> Tokens:
         """Reads an .npz archive as `save` writes it; never unpickles. Raises ValueError for anything else."""
-        found = _arrays(file, [f.name for f in fields(cls)])
+        found = _arrays(file, [f.name for f in fields(cls) if f.name != TAGS], [TAGS])
+        tags = found.pop(TAGS, np.empty(0, np.uint8))  # archives of before there were tags have none
+        if tags.dtype != np.uint8:
+            raise ValueError(f"not a file of tokens: '{TAGS}' is {tags.dtype} {tags.shape}")
         arrays = {name: found.pop(name) for name in ("codes", "codebook_sizes")}
         kinds = {"frame_rate": "fiu", "quality": "fiu", "model": "U", "weights": "U"}
         for name, value in found.items():
             if value.ndim != 0 or value.dtype.kind not in kinds.get(name, "iu"):
                 raise ValueError(f"not a file of tokens: '{name}' is {value.dtype} {value.shape}")
-        tokens = cls(**arrays, **{name: value.item() for name, value in found.items()})
+        tokens = cls(**arrays, **{name: value.item() for name, value in found.items()}, tags=unpack_tags(tags.tobytes()))
         tokens.header()
         return tokens
 
@@ -106,7 +113,7 @@ class Tokens:
         return header
 
 
-def _arrays(file: str | BinaryIO, names: list[str]) -> dict[str, np.ndarray]:
+def _arrays(file: str | BinaryIO, names: list[str], optional: list[str]) -> dict[str, np.ndarray]:
     try:
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -117,7 +124,7 @@ def _arrays(file: str | BinaryIO, names: list[str]) -> dict[str, np.ndarray]:
                 raise ValueError(f"not a file of tokens: no array '{missing[0]}'")
             if sum(entry.file_size for entry in archive.zip.infolist()) > MOST_BYTES:
                 raise ValueError(f"a file of tokens of more than {MOST_BYTES} bytes")
-            return {name: archive[name] for name in names}
+            return {name: archive[name] for name in names + optional if name in archive.files}
     except _UNREADABLE as error:
         text = str(error) if "tokens" in str(error) else "not a file of tokens: no archive of arrays, or a damaged one"
         raise ValueError(text) from None
@@ -182,6 +189,7 @@ def from_reader(reader: Reader, device: torch.device) -> Tokens:
         depth=header.depth,
         quality=header.quality / 10,
         span=header.span,
+        tags=tags_of(reader),
     )
 
 
@@ -203,6 +211,8 @@ def to_vqc(tokens: Tokens, *, device: str = "auto", threads: int | None = None) 
         raise ValueError(f"codes from {codes.min()} to {codes.max()}: they lie in 0 .. {size - 1}")
     file = io.BytesIO()
     writer = Writer(file, header)
+    if tokens.tags:
+        writer.metadata(TAGS, pack_tags(tokens.tags))
     count = max(1, -(-len(codes) // header.span))
     for number in range(count):
         part = codes[number * header.span : (number + 1) * header.span]
@@ -223,6 +233,27 @@ def _coded(decoder: RvqDecoder, part: np.ndarray, header: AudioHeader) -> tuple[
     return encode_codes(
         decoder, lambda step: codes[step.positions, step.stage], header.channels, len(part), header.quality
     )
+
+
+def codes_used(sounds: Iterable[Tokens]) -> list[tuple[float, float]]:
+    """For every stage, over all `sounds` and both channels: part of its codes that occur, their perplexity over their number.
+
+    A sound of few frames cannot hold many codes; to judge a codebook takes minutes. Raises ValueError where models differ, and
+    for codes that are none.
+    """
+    counts = np.zeros((0, 0), np.int64)
+    models = set()
+    for sound in sounds:
+        models.add((sound.model, int(np.max(sound.codebook_sizes, initial=1))))
+        if len(models) > 1:
+            raise ValueError(f"tokens of different models: {', '.join(sorted(name for name, _ in models))}")
+        (_, size), stages = next(iter(models)), sound.codes.shape[1] // sound.channels
+        if sound.codes.size and not (sound.codes.min() >= SILENT and sound.codes.max() < size <= MOST_CODES):
+            raise ValueError(f"codes from {sound.codes.min()} to {sound.codes.max()}: they lie in 0 .. {size - 1}")
+        counts = np.pad(counts, ((0, max(0, stages - len(counts))), (0, size - counts.shape[1])))
+        for column, codes in enumerate(sound.codes.T):
+            counts[column % stages] += np.bincount(codes[codes >= 0], minlength=size)
+    return [usage(torch.from_numpy(row)) for row in counts if row.any()]
 
 
 def decode(tokens: Tokens, *, device: str = "auto", threads: int | None = None) -> DecodedSound:

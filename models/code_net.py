@@ -58,3 +58,11 @@ class CodeNet(nn.Module):
     def vector(self, stage: int, codes: Tensor) -> Tensor:
         """Codes (B, C, T) to their vectors (B, EMBEDDING, C, T)."""
         return F.embedding(codes, self.vectors[stage]).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def share(self, stage: int, codes: Tensor, parents: Tensor) -> None:
+        """Codes (n,) take over what is known of `parents` (n,), and half of their probability."""
+        head = self.heads[stage]
+        for rows in (self.vectors[stage], head.weight, head.bias):
+            rows[codes] = rows[parents]
+        head.bias[torch.cat([codes, parents])] -= 1

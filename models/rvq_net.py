@@ -14,7 +14,7 @@ from .residual_vq import ResidualVQ, squared_distances
 from .transform import QUALITY_ROWS
 
 STAGES, SIZE, DIMENSION = 16, 1024, 96
-THRIFT = 2.0  # worth of a bit in the choice of codes, in slopes of the rate-distortion curve at the last stage
+THRIFT = 1.0  # worth of a bit in the choice of codes, in slopes of the rate-distortion curve at the last stage; in training
 
 
 def row_of(stages: Tensor) -> Tensor:

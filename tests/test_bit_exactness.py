@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from vqc.models.weights import AUDIO_MODEL, TOKEN_MODEL
+
 CONDITIONS = {
     "two threads": {},
     "one thread": {"THREADS": "1"},
@@ -114,7 +116,7 @@ print(digest.hexdigest())
 """
 
 
-@pytest.fixture(scope="module", params=["aud2", "rvq1"])
+@pytest.fixture(scope="module", params=[AUDIO_MODEL, TOKEN_MODEL])
 def coded_sound(request, tmp_path_factory):
     import vqc
 

@@ -53,14 +53,15 @@ def export_codes(net: CodeNet) -> dict[str, Tensor]:
     return tensors
 
 
-def export_rvq(net: RvqNet) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Tensors of the encoder and of the decoder file."""
+def export_rvq(net: RvqNet, thrift: float = THRIFT) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Tensors of the encoder and of the decoder file. thrift: of the encoder, see rvq_net.THRIFT."""
     state = net.state_dict()
 
     def part(*prefixes: str) -> dict[str, Tensor]:
         return {k: v for k, v in state.items() if k.startswith(prefixes)}
 
-    encoder = packed(part("analysis.", "project.")) | {"weights": THRIFT * state["slope"]}
+    # the slope is there only for training on
+    encoder = packed(part("analysis.", "project.")) | {"weights": thrift * state["slope"], "slope": state["slope"]}
     quantiser = net.quantiser
     books = torch.stack([quantiser.codebook(k) for k in range(quantiser.stages)])
     # every stage has a scale of its own for each of its codes
@@ -94,18 +95,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="training files, for the use of codes")
-    parser.add_argument("--name", default="rvq1", help="of the model, 16 letters and digits at most")
+    parser.add_argument("--name", default="rvq2", help="of the model, 16 letters and digits at most")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--crops", type=int, default=400)
+    parser.add_argument("--thrift", type=float, default=THRIFT, help="worth of a bit in the choice of codes")
     arguments = parser.parse_args()
 
     saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
     net = RvqNet()
     net.load_state_dict(saved["average"])
-    encoder, decoder = export_rvq(net.eval().requires_grad_(False))
+    encoder, decoder = export_rvq(net.eval().requires_grad_(False), arguments.thrift)
     device = torch.device("cpu")
     used = code_usage(RvqEncoder(encoder, device), RvqDecoder(decoder, device), arguments.data, arguments.crops)
-    save_model(arguments.folder, arguments.name, encoder, decoder, saved, usage_crops=arguments.crops, **used)
+    told = {"thrift": arguments.thrift, "usage_crops": arguments.crops, **used}
+    save_model(arguments.folder, arguments.name, encoder, decoder, saved, **told)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What entropy coding saves on tokens: `python -m vqc.tools.token_rate FOLDER --qualities 0,20,40,60,80,100`.
 
 Every sound in the folder is encoded by the vector quantised model, to whole files. Beside their rate stands that of files whose
-codes had log2(codebook size) bits each, all else being the same, and the part of the rate that is saved.
+codes had log2(codebook size) bits each, all else being the same, and the part of the rate that is saved. Then the part of its
+codes that a stage uses, of all stages together and of the one that uses fewest; and the least perplexity.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import vqc
 from vqc.audio_payload import split_payload
 from vqc.bitstream import Reader
 from vqc.models import weights
-from vqc.models.residual_vq import usage
 from vqc.tools.train.sounds import list_sounds
 
 
@@ -32,26 +32,29 @@ def fixed_size(data: bytes, stages: int, bits: float) -> int:
     return size
 
 
-def measure(paths: list[Path], quality: float) -> dict[str, float]:
-    """Over all files at one quality: real and fixed rate in kbit/s, part saved; least perplexity and use of a stage's codes."""
-    decoder = weights.audio_decoder(weights.TOKEN_MODEL, torch.device("cpu"))
+def measure(paths: list[Path], quality: float, model: str = weights.TOKEN_MODEL) -> dict[str, float]:
+    """Over all files at one quality: real and fixed rate in kbit/s, part saved, part of the codes of a stage in use.
+
+    used, least, perplexity: the mean over the stages, and the smallest figures of a stage.
+    """
+    decoder = weights.audio_decoder(model, torch.device("cpu"))
     stages, size = decoder.stages(round(quality * 10)), decoder.codes.size
     real = fixed = seconds = 0.0
-    counts = np.zeros((stages, size))
+    found = []
     for path in paths:
-        data = vqc.encode(path, quality=quality, model=weights.TOKEN_MODEL)
+        data = vqc.encode(path, quality=quality, model=model)
         tokens = vqc.tokens.encode(data)
         real, fixed = real + len(data), fixed + fixed_size(data, stages, np.log2(size))
         seconds += tokens.samples / tokens.rate
-        for column, codes in enumerate(tokens.codes.T):
-            counts[column % stages] += np.bincount(codes[codes >= 0], minlength=size)
-    used = [usage(torch.from_numpy(row)) for row in counts]
+        found.append(tokens)
+    used = vqc.tokens.codes_used(found)
     return {
         "stages": stages,
         "kbps": 8 * real / seconds / 1000,
         "fixed": 8 * fixed / seconds / 1000,
         "saved": 1 - real / fixed,
-        "used": min(u for u, _ in used),
+        "used": sum(u for u, _ in used) / len(used),
+        "least": min(u for u, _ in used),
         "perplexity": min(p for _, p in used),
     }
 
@@ -60,14 +63,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--qualities", default="0,20,40,60,80,100")
+    parser.add_argument("--model", default=weights.TOKEN_MODEL)
     arguments = parser.parse_args()
     paths = list_sounds(arguments.folder)
-    print("quality  stages  kbit/s  fixed length  saved  least use of a codebook, perplexity / size")
+    print("quality  stages  kbit/s  fixed length  saved  codes in use: mean, least, perplexity / size")
     for quality in map(float, arguments.qualities.split(",")):
-        row = measure(paths, quality)
+        row = measure(paths, quality, arguments.model)
         print(
             f"{quality:7g}  {row['stages']:6d}  {row['kbps']:6.3f}  {row['fixed']:12.3f}  {row['saved']:5.1%}"
-            f"  {row['used']:5.1%}, {row['perplexity']:5.1%}"
+            f"  {row['used']:6.1%}, {row['least']:6.1%}, {row['perplexity']:5.1%}",
+            flush=True,
         )
 
 

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -49,6 +50,7 @@ class EncodeTokens:
             "columns": columns,
             "codebook_size": int(found.codebook_sizes[0]),
             "frame_rate": found.frame_rate,
+            "codes_used": [round(used, 4) for used, _ in tokens.codes_used([found])],
             "channels": found.channels,
             "model": found.model,
             "quality": found.quality,
@@ -87,6 +89,29 @@ class DecodeTokens:
         record = {"input": job.source, "output": job.target, "duration": length, "seconds": round(seconds, 4)}
         summary = f"{shown(job.source)} -> {shown(job.target, 'stdout')}: {length:.2f} s, {seconds:.2f} s"
         return Outcome(job, record, summary)
+
+
+@dataclass(frozen=True)
+class TokensUsage:
+    """How many codes of each codebook the archives of one job use: a file, or all those below a folder."""
+
+    def __call__(self, job: Job) -> Outcome:
+        from vqc import tokens
+
+        folder = Path(job.source)
+        paths = sorted(p for p in folder.rglob("*") if _is_tokens(p.name)) if folder.is_dir() else [folder]
+        if not paths:
+            raise FileNotFoundError(f"no tokens ({TOKENS}) below {shown(job.source)}")
+        used = tokens.codes_used(tokens.Tokens.load(str(path)) for path in paths)
+        record = {
+            "input": job.source,
+            "files": len(paths),
+            "codes_used": [round(part, 4) for part, _ in used],
+            "perplexity": [round(part, 4) for _, part in used],
+        }
+        lines = [f"{shown(job.source)}: stage, part of its codes in use, perplexity / size; files: {len(paths)}"]
+        lines += [f"{stage:6d}  {part:6.1%}  {even:6.1%}" for stage, (part, even) in enumerate(used, 1)]
+        return Outcome(job, record, "\n".join(lines))
 
 
 def _device(engine: Engine) -> dict[str, Any]:
@@ -158,6 +183,18 @@ def decode(inputs: tuple[str, ...], force: bool, engine: Engine, messages: Messa
     Without OUT, talk.npz becomes talk.wav beside it; - is standard input or output.
     """
     _run(DecodeTokens(force, engine), inputs, SOUND_DEFAULT, _is_sound, messages)
+
+
+@tokens.command(epilog="Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.")
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=FILE)
+@message_options
+def usage(inputs: tuple[str, ...], messages: Messages) -> None:
+    """How many codes of each codebook the NumPy archives IN use, or all archives below the folder IN.
+
+    A few seconds of sound have fewer frames than a codebook has codes: a folder with minutes of sound tells more.
+    """
+    outcomes = run_jobs(TokensUsage(), [Job(name, None) for name in inputs])
+    click.get_current_context().exit(report(outcomes, len(inputs), messages, answer=True))
 
 
 def _run(work: Any, inputs: tuple[str, ...], extension: str, is_output: Any, messages: Messages) -> None:

@@ -16,7 +16,7 @@ import vqc
 from vqc.audio_decoding import SpanDecoder
 from vqc.audio_encoding import SpanEncoder, header_for
 from vqc.bitstream import Corrupt, Reader, Segment, Truncated, UnsupportedModel, Writer
-from vqc.models.weights import fingerprint
+from vqc.models.weights import AUDIO_MODEL, TOKEN_MODEL, fingerprint
 from vqc.rate_search import TargetOutOfRange
 from vqc.sound import Resampler, SoundFormat
 from vqc.sound_files import open_sound
@@ -31,7 +31,7 @@ def noise(seconds, rate=48000, channels=1, seed=0):
     return (smooth - np.linspace(smooth[0], smooth[-1], len(smooth))).clip(-0.9, 0.9).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["aud2", "rvq1"])
+@pytest.fixture(scope="module", params=[AUDIO_MODEL, TOKEN_MODEL])
 def tune(request):
     """The stereo sample as bytes of a .vqc file of either route: several short spans."""
     samples, rate = soundfile.read(SAMPLES / "tune.flac", dtype="float32", always_2d=True)
@@ -120,7 +120,7 @@ def test_segments_come_while_the_sound_goes_on():
     assert taken * 4800 <= (32 + 12 + 5) * 960, "the delay is a span and its halo"
 
 
-@pytest.mark.parametrize("model", ["aud2", "rvq1"])
+@pytest.mark.parametrize("model", [AUDIO_MODEL, TOKEN_MODEL])
 def test_a_model_is_chosen_by_name(model):
     data = vqc.encode(SAMPLES / "talk.flac", quality=30, model=model)
     assert vqc.inspect(data).model == model and vqc.verify(data).ok
@@ -136,7 +136,7 @@ def test_a_file_that_names_the_model_of_another_medium_is_unsupported():
 
 
 def test_a_bit_rate_between_two_numbers_of_stages_is_met():
-    data = vqc.encode(SAMPLES / "talk.flac", bitrate=5, model="rvq1")
+    data = vqc.encode(SAMPLES / "talk.flac", bitrate=5, model=TOKEN_MODEL)
     assert abs(len(data) * 8 / 3 / 5000 - 1) < 0.02
 
 

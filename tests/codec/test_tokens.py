@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import vqc
 from vqc import tokens
 from vqc.bitstream import Corrupt, UnsupportedModel
+from vqc.models.weights import TOKEN_MODEL
 from vqc.tokens import Tokens
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -20,7 +21,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 @pytest.fixture(scope="module")
 def tune():
     """The stereo sample as a .vqc file of few stages."""
-    return vqc.encode(SAMPLES / "tune.flac", quality=20, model="rvq1")
+    return vqc.encode(SAMPLES / "tune.flac", quality=20, model=TOKEN_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_tokens_of_a_sound_are_those_of_its_file(tune, codes):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_any_length(length, channels):
     wave = np.random.default_rng(3).normal(0, 0.1, (length, channels)).astype(np.float32)
-    data = vqc.encode(wave, rate=48000, quality=0, model="rvq1")
+    data = vqc.encode(wave, rate=48000, quality=0, model=TOKEN_MODEL)
     found = tokens.encode(data)
     assert found.codes.shape == ((-(-length // 960) + 1) if length else 0, channels)
     assert np.array_equal(tokens.decode(found).samples, vqc.decode(data).samples)
@@ -61,7 +62,7 @@ def test_any_length(length, channels):
 def test_silent_spans_are_marked_and_come_back():
     wave = np.zeros(48000 * 6, np.float32)
     wave[:9600] = np.sin(np.arange(9600) / 20) * 0.3
-    data = vqc.encode(wave, rate=48000, quality=10, model="rvq1")
+    data = vqc.encode(wave, rate=48000, quality=10, model=TOKEN_MODEL)
     found = tokens.encode(data)
     assert (found.codes[:128] >= 0).all() and (found.codes[128:] == -1).all()
     assert np.array_equal(tokens.decode(found).samples, vqc.decode(data).samples)
@@ -76,6 +77,56 @@ def test_archive_round_trip(codes):
     for name, value in dataclasses.asdict(codes).items():
         assert np.array_equal(getattr(found, name), value), name
     assert np.load(io.BytesIO(saved(codes)), allow_pickle=False)["codes"].shape == (151, 8)
+
+
+def test_tags_stay_from_sound_to_tokens_to_file_to_sound(tmp_path, vqc):
+    import soundfile
+
+    tags = {"title": "Grüße, \"World\"", "artist": "A & B"}
+    with soundfile.SoundFile(tmp_path / "in.flac", "w", 48000, 1) as file:
+        for name, value in tags.items():
+            setattr(file, name, value)
+        file.write(np.sin(np.arange(9600) / 20) * 0.3)
+    assert vqc("tokens", "encode", tmp_path / "in.flac", tmp_path / "a.npz", "-q", 0, "--quiet") == (0, "", "")
+    assert Tokens.load(str(tmp_path / "a.npz")).tags.items() >= tags.items()
+    assert vqc("tokens", "decode", tmp_path / "a.npz", tmp_path / "b.vqc", "--quiet") == (0, "", "")
+    assert vqc("tokens", "encode", tmp_path / "b.vqc", tmp_path / "c.npz", "--quiet") == (0, "", "")
+    for source in ("a.npz", "c.npz"):
+        assert vqc("tokens", "decode", tmp_path / source, tmp_path / "out.flac", "--quiet", "--force") == (0, "", "")
+        with soundfile.SoundFile(tmp_path / "out.flac") as file:
+            assert {name: getattr(file, name) for name in tags} == tags
+
+
+def test_usage_counts_codes_by_stage_over_channels_and_files(tmp_path, vqc, codes):
+    first = tokens.codes_used([codes])
+    assert len(first) == 4
+    pooled = len(np.unique(codes.codes[:, [0, 4]])) / 1024
+    assert first[0][0] == pytest.approx(pooled) and 0 < first[0][1] <= first[0][0]
+    other = dataclasses.replace(codes, codes=(codes.codes + 7) % 1024)
+    assert tokens.codes_used([codes, other])[0][0] > pooled
+    silent = dataclasses.replace(codes, codes=np.full_like(codes.codes, -1))
+    assert tokens.codes_used([codes, silent]) == first and tokens.codes_used([silent]) == []
+    for wrong in (dataclasses.replace(codes, model="rvq9"), dataclasses.replace(codes, codes=codes.codes + 1024)):
+        with pytest.raises(ValueError, match=r"models|lie in"):
+            tokens.codes_used([codes, wrong])
+    codes.save(str(tmp_path / "a.npz"))
+    code, out, _ = vqc("tokens", "usage", tmp_path, "--json")
+    assert code == 0 and f'"codes_used": [{round(pooled, 4)}' in out
+    code, out, _ = vqc("tokens", "usage", tmp_path / "a.npz")
+    assert code == 0 and len(out.splitlines()) == 5
+    assert vqc("tokens", "usage", SAMPLES / "talk.flac")[0] == 1
+
+
+def test_archives_without_tags_are_read(codes):
+    file = io.BytesIO()
+    np.savez(file, **{k: v for k, v in dataclasses.asdict(codes).items() if k != "tags"})
+    file.seek(0)
+    assert Tokens.load(file).tags == {}
+    file = io.BytesIO()
+    np.savez(file, **dataclasses.asdict(codes) | {"tags": np.array("{}")})
+    file.seek(0)
+    with pytest.raises(ValueError, match="tags"):
+        Tokens.load(file)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """Residual vector quantisation: k-means, codebooks under their linear map, thrift, and the two halves as they ship."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from vqc.models import weights
+from vqc.models import residual_vq, weights
 from vqc.models.audio_rvq import stages_of, thrift_of
+from vqc.models.code_net import CodeNet
 from vqc.models.compact import packed, unpacked
-from vqc.models.residual_vq import ResidualVQ, k_means, nearest, usage
+from vqc.models.residual_vq import ResidualVQ, halves, k_means, nearest, split_cells, usage
 from vqc.models.rvq_net import RvqNet
 
 
@@ -25,6 +27,64 @@ def test_k_means_finds_clusters():
     vectors = (centres[:, None] + 0.1 * torch.randn(4, 200, 3)).flatten(0, 1)
     book = k_means(vectors, 32, 10)
     assert (vectors - book[nearest(vectors, book)]).square().mean() < 0.02
+
+
+def test_a_cell_is_cut_where_it_varies_most():
+    torch.manual_seed(3)
+    vectors = torch.randn(400, 6) * torch.tensor([9.0, 1, 1, 1, 1, 1])
+    low, high = sorted(halves(vectors), key=lambda mean: float(mean[0]))
+    assert low[0] < -6 and high[0] > 6 and low[1:].abs().max() < 0.5
+
+
+def test_codes_left_aside_share_the_cells_of_largest_error():
+    torch.manual_seed(4)
+    vectors = torch.cat([torch.randn(300, 4), 50 + 0.1 * torch.randn(100, 4)])
+    book = torch.stack([torch.zeros(4), torch.full((4,), 50.0), torch.full((4,), -900.0)])
+    before = (vectors - book[nearest(vectors, book)]).square().mean()
+    moved, parents = split_cells(vectors, nearest(vectors, book), book, 5)
+    assert (moved.tolist(), parents.tolist()) == ([2], [0])
+    codes = nearest(vectors, book)
+    assert (torch.bincount(codes) > 50).all() and (vectors - book[codes]).square().mean() < 0.9 * before
+
+
+def test_with_heavy_tails_more_codes_are_used_than_by_k_means_alone(monkeypatch):
+    """Which gives codes to lone vectors far out, near which no other vector lies."""
+
+    def found() -> tuple[float, float]:
+        torch.manual_seed(5)
+        vectors = torch.randn(12000, 16) * torch.exp(0.5 * torch.randn(12000, 1))
+        book = k_means(vectors[:8000], 128)
+        return usage(torch.bincount(nearest(vectors[8000:], book), minlength=128))
+
+    used, even = found()
+    monkeypatch.setattr(residual_vq, "LEAST", 0.0)
+    used_before, even_before = found()
+    assert used > used_before + 0.02 and even > even_before + 0.05
+
+
+def test_revived_codes_are_found_through_the_linear_map():
+    torch.manual_seed(6)
+    quantiser = ResidualVQ(1, 8, 3)
+    quantiser.base[0] = 5 + torch.randn(8, 3)
+    quantiser.base[0, 0] = 0
+    with torch.no_grad():
+        quantiser.matrix += 0.2 * torch.randn(1, 3, 3)
+    vectors = torch.randn(500, 3)
+    codes = nearest(vectors, quantiser.codebook(0))
+    moved, parents = quantiser.revive(0, vectors, codes, 5)
+    assert len(moved) == len(parents) >= 1
+    after = nearest(vectors, quantiser.codebook(0))
+    assert all((after == code).sum() > 50 for code in [*moved.tolist(), *parents.tolist()])
+
+
+def test_a_revived_code_takes_half_of_the_probability():
+    net = CodeNet(1, 5)
+    features = torch.randn(7, 64)
+    before = torch.softmax(net.heads[0](features) * math.log(2), 1)
+    net.share(0, torch.tensor([4]), torch.tensor([1]))
+    after = torch.softmax(net.heads[0](features) * math.log(2), 1)
+    assert torch.allclose(after[:, 1], after[:, 4]) and torch.equal(net.vectors[0, 4], net.vectors[0, 1])
+    assert torch.allclose(after[:, 1] / after[:, 0], before[:, 1] / before[:, 0] / 2, rtol=1e-4)
 
 
 def test_each_stage_leaves_less():
@@ -90,8 +150,8 @@ def test_gradients_reach_what_they_should():
 
 
 def test_shipped_model_keeps_to_its_budget():
-    assert weights.decoder_path("rvq1").stat().st_size <= 12e6
-    decoder = weights.audio_decoder("rvq1", torch.device("cpu"))
+    assert weights.decoder_path(weights.TOKEN_MODEL).stat().st_size <= 12e6
+    decoder = weights.audio_decoder(weights.TOKEN_MODEL, torch.device("cpu"))
     assert decoder.codebooks.shape[:2] == (decoder.codes.stages, decoder.codes.size)
     latents = decoder.dequantise(np.zeros((6, 2), np.int32), 2, 3, 0)
     assert latents.shape == (384, 2, 3) and latents.dtype == np.float32

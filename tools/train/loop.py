@@ -93,6 +93,7 @@ def train(settings: Settings, task: Task, start: dict[str, Tensor] | None = None
         if settings.freeze_transform and not key.startswith(ENTROPY):
             parameter.requires_grad_(False)
     named = [(k, p) for k, p in net.named_parameters() if p.requires_grad]
+    learned = {k for k, _ in named}  # what is set and not learned is not averaged either
     groups = [
         {"params": [p for k, p in named if k.startswith(ENTROPY)], "peak": settings.rate},
         {"params": [p for k, p in named if not k.startswith(ENTROPY)], "peak": settings.transform_rate},
@@ -164,7 +165,7 @@ def train(settings: Settings, task: Task, start: dict[str, Tensor] | None = None
         decay = min(settings.average, (1 + step) / (10 + step))
         with torch.no_grad():
             for key, value in net.state_dict().items():
-                average[key].lerp_(value, 1 - decay)
+                average[key].lerp_(value, 1 - decay if key in learned else 1.0)
 
         for name, value in {"loss": loss, **means, "norm": norm}.items():
             totals[name] = totals.get(name, 0.0) + value.item() / 50

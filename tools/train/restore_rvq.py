@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vqc.models.compact import unpacked
-from vqc.models.rvq_net import THRIFT, RvqNet
+from vqc.models.rvq_net import RvqNet
 
 
 def restore_rvq(net: RvqNet, encoder: dict[str, Tensor], decoder: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -16,7 +16,8 @@ def restore_rvq(net: RvqNet, encoder: dict[str, Tensor], decoder: dict[str, Tens
     found = unpacked(encoder) | unpacked(decoder)
     state |= {k: v.float() for k, v in found.items() if k in state}
     state["quantiser.base"] = found["codebooks"].view(state["quantiser.base"].shape)
-    state["slope"] = found["weights"].float() / THRIFT
+    if "slope" not in found:  # as in rvq1, whose encoder has twice the slope
+        state["slope"] = found["weights"].float() / 2
     shift = decoder["code.vectors.shift"].double()[:, None, None]
     state["code_model.vectors"] = (decoder["code.vectors"].double() * torch.exp2(shift) / 64).float()
 

@@ -15,6 +15,7 @@ import soundfile
 from click.testing import CliRunner
 from PIL import Image
 
+from vqc.models.weights import TOKEN_MODEL
 from vqc.tools.rd.codecs import CODECS, CodecUnavailable, make_codec
 from vqc.tools.rd.command import rd
 from vqc.tools.rd.sound import SOUND, fit, load, loudest_part, spectrogram
@@ -73,9 +74,9 @@ def test_vqc_by_bit_rate_and_by_the_name_of_its_model(talk):
 
 
 def test_the_vector_quantised_route_is_a_model_of_vqc(talk):
-    codec = make_codec("vqc:model=rvq1", {}, medium=SOUND)
+    codec = make_codec(f"vqc:model={TOKEN_MODEL}", {}, medium=SOUND)
     sizes = [len(codec.encode(talk, setting)) for setting in (0, 100)]
-    assert sizes[0] < sizes[1] and "rvq1" in codec.version()
+    assert sizes[0] < sizes[1] and TOKEN_MODEL in codec.version()
     assert SOUND.metrics["mel"].compute(talk, fit(talk, codec.decode(codec.encode(talk, 100)))) < 0.1
 
 
