@@ -3,7 +3,8 @@
 x264 weighs its vectors against its own coding of what they leave, knows nothing of this codec's, and has blocks without any.
 Here each square of 16x16 pixels chooses among vectors at hand by squared error and bits, several times over, since what a
 vector costs depends on those around it (as predictive motion search in H.264; iterated conditional modes, Besag 1986); then
-which sides to be predicted from; and where that is both, the vectors of each once more, given what the other tells.
+which sides to be predicted from; where that is both, the vectors of each once more, given what the other tells; and the sides
+again.
 
 Shapes: y (H, W), sides multiples of 16; fields (s, 2h, 2w, 2) in quarters of a pixel, horizontal first; squares (h, w).
 """
@@ -23,7 +24,6 @@ from .motion_search import Found
 
 BLOCK = 8
 PAD = BLOCK + 4  # pixels beyond the edges: farther away, with the reach of the filter, all is as at the edge
-RESELECT = 0
 PASSES = 2  # over the squares of a frame with one side; of one with two, once each, and once more for both together
 # Bits of a square whose vector is as predicted, of another, for each doubling of the difference; of a split and its blocks; of
 # each mode.
@@ -115,10 +115,9 @@ def refine(
         for side, other in (sides, sides[::-1]):
             side.aim(np.where(_by_block(both), 2 * target - other.found, target), np.where(both, worth / 4, worth))
             side.spread(1, both)
-        if RESELECT:
-            for side in sides:
-                side.aim(target, np.full((h, w), worth))
-            modes = _choose_modes(sides, target, worth)
+        for side in sides:
+            side.aim(target, np.full((h, w), worth))
+        modes = _choose_modes(sides, target, worth)
     return Found(np.stack([side.field() for side in sides]), modes)
 
 

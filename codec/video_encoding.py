@@ -34,7 +34,7 @@ GROUP = 32  # frames
 # Of the picture that a group begins with, on the scale of the image model: that of the same lambda at quality 0, more for each
 # step of quality, and more again, since it serves all that follow (docs/architecture.md has the measurements).
 PICTURE_QUALITY = (186, 0.814)
-INTRA_OFFSET = 150
+INTRA_OFFSET = 100
 # Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is
 # worth when it is decided which blocks are coded.
 DEEPER = (0, -90, -160)
