@@ -184,8 +184,7 @@ class GroupEncoder:
                     self._searchable[number] = motion_refinement.Reference(self._references[number].y[0, 0].cpu().numpy() * 255)
             height = len(self._waiting[place.number]) * 2 // 3
             sources = [self._searchable[number] for number in place.sources]
-            frame, distances = self._waiting[place.number][:height], [number - place.number for number in place.sources]
-            better.append(motion_refinement.refine(one, sources, distances, frame, worth, fields))
+            better.append(motion_refinement.refine(one, sources, self._waiting[place.number][:height], worth, fields))
         motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
         return motion, to_fields(motion, expected)
 

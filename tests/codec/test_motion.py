@@ -74,7 +74,7 @@ def test_refinement_mends_blocks_that_went_astray():
     before, frame = scene((3, 1), 2)
     fields = noisy((1, 12, 16, 2), (12, 4))
     modes = np.full((6, 8), ALL)
-    refined = refine(Found(fields, modes), [Reference(luma(before))], [-1], frame[: SIZE[0]], 0.05, np.zeros_like(fields))
+    refined = refine(Found(fields, modes), [Reference(luma(before))], frame[: SIZE[0]], 0.05, np.zeros_like(fields))
     assert (refined.modes == ALL).all()
     wrong = (refined.fields[0, 2:-2, 2:-2] != (12, 4)).any(-1).mean()
     assert wrong < 0.02 < (fields[0, 2:-2, 2:-2] != (12, 4)).any(-1).mean()
@@ -86,7 +86,7 @@ def test_squares_follow_what_is_expected_where_that_is_right():
     fields = noisy((2, 12, 16, 2), wanted)
     expected = np.broadcast_to(wanted, fields.shape).astype(np.int16)
     sources = [Reference(luma(before)), Reference(luma(after))]
-    refined = refine(Found(fields, np.full((6, 8), ALL)), sources, [-1, 1], frame[: SIZE[0]], 0.05, expected)
+    refined = refine(Found(fields, np.full((6, 8), ALL)), sources, frame[: SIZE[0]], 0.05, expected)
     assert (refined.modes[1:-1, 1:-1] == DIRECT).all()  # at the edges one side sees more
     assert np.array_equal(refined.fields[:, 2:-2, 2:-2], expected[:, 2:-2, 2:-2])
 
@@ -97,5 +97,5 @@ def test_a_side_that_shows_something_else_is_left_out(side, mode):
     sources = [Reference(luma(same)), Reference(luma(other))]
     fields = np.zeros((2, 12, 16, 2), np.int16)
     found = Found(fields, np.full((6, 8), ALL))
-    refined = refine(found, sources[::-1] if side else sources, [-1, 1], same[: SIZE[0]], 0.05, fields)
+    refined = refine(found, sources[::-1] if side else sources, same[: SIZE[0]], 0.05, fields)
     assert (refined.modes == mode).all()
