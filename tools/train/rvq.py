@@ -1,6 +1,6 @@
 """Trains the vector quantised audio model: `python -m vqc.tools.train.rvq --data FOLDER --run FOLDER --start WEIGHTS`.
 
-Loss per sample, its number of stages drawn evenly from 1 to 16: distortion (audio_losses.py) + squared errors of codebooks and
+Loss per sample, its number of stages drawn from 1 to 16 (`few`): distortion (audio_losses.py) + squared errors of codebooks and
 analysis + bits of a code, which only the entropy model learns from. Begins with the transforms of `--start`; the projection
 to the space of the codes is their KLT in units of that model's quantiser steps, the codebooks begin with k-means. From time to
 time codes that are hardly chosen are put where the error is large (residual_vq.py).
