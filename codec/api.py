@@ -50,7 +50,7 @@ __all__ = [
 DEFAULT_QUALITY = 60.0
 EFFORT_MAX = 2  # as models/image_refinement.py has steps for; not imported, since that loads torch
 AUDIO_CHOICES = ("code", "copy", "none")  # what becomes of the sound of a video
-SEARCHED_FRAMES = 64  # of a video, on which the quality for a bit rate is searched
+SEARCHED_FRAMES = 128  # of a video, on which the quality for a bit rate is searched
 Source = Any  # path, bytes or binary file object; encode also takes Pillow images, arrays, tensors and iterables of frames
 
 
@@ -109,6 +109,7 @@ def encode(
     sound: bool = True,
     audio: str = "code",
     group: int | None = None,
+    bframes: int | None = None,
     jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
@@ -131,16 +132,17 @@ def encode(
     (docs/architecture.md), the same decoding. Sound and video take none.
     Of a video: audio: what becomes of its sound track: "code", "copy" (its packets are taken over as they are) or "none", which
     sound=False says too; sound_quality: of sound that is coded, the better of 60 and `quality` when None; group:
-    most frames that are decoded together, 32 when None; jobs: groups worked on at a time, each with one thread unless `threads`
-    says otherwise.
+    most frames that are decoded together, 32 when None; bframes: most frames in a row that are predicted from both sides, 3
+    when None, 0 to code without delay; jobs: groups worked on at a time, each with one thread unless `threads` says
+    otherwise.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
     """
     file = io.BytesIO()
     encode_to(
         source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, fps=fps,
-        sound_quality=sound_quality, sound=sound, audio=audio, group=group, jobs=jobs, strip=strip, frame=frame, model=model,
-        effort=effort, device=device, threads=threads, limits=limits,
+        sound_quality=sound_quality, sound=sound, audio=audio, group=group, bframes=bframes, jobs=jobs, strip=strip,
+        frame=frame, model=model, effort=effort, device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
 
@@ -159,6 +161,7 @@ def encode_to(
     sound: bool = True,
     audio: str = "code",
     group: int | None = None,
+    bframes: int | None = None,
     jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
@@ -192,7 +195,9 @@ def encode_to(
 
         choice = audio if sound else "none"
         with single_threaded() if threads is None else nullcontext():
-            _encode_video(source, file, quality, bitrate, fps, sound_quality, choice, group, jobs, strip, torch_device, limits)
+            _encode_video(
+                source, file, quality, bitrate, fps, sound_quality, choice, group, bframes, jobs, strip, torch_device, limits
+            )
         return
     if medium == AUDIO:
         if bpp is not None or frame is not None:
@@ -356,17 +361,22 @@ def _encode_video(
     sound_quality: float | None,
     audio: str,
     group: int | None,
+    bframes: int | None,
     jobs: int,
     strip: bool,
     device: torch.device,
     limits: Limits | None,
 ) -> None:
+    from .motion_search import LONGEST_RUN
     from .video_api import frames_from_arrays, missing_sound_codec, write_video
     from .video_encoding import GROUP
     from .video_files import open_video
 
     if group is not None and not 1 <= group <= 4096:
         raise ValueError(f"a group of {group} frames: 1 to 4096 are allowed")
+    if bframes is not None and not 0 <= bframes < LONGEST_RUN:
+        raise ValueError(f"{bframes} frames in a row predicted from both sides: 0 to {LONGEST_RUN - 1} are allowed")
+    run = LONGEST_RUN if bframes is None else bframes + 1
     if audio == "copy" and sound_quality is not None:
         raise ValueError("sound_quality is for sound that is coded, and this is to be copied")
     missing = missing_sound_codec() if audio == "code" else ""
@@ -386,8 +396,8 @@ def _encode_video(
         if strip:
             kind = replace(kind, tags={})
 
-        def write(frames: Any, track: Any, kind: Any, to: BinaryIO, quality: float) -> None:
-            write_video(kind, frames, track, to, device, quality, sound_quality, group or GROUP, jobs)
+        def write(frames: Any, track: Any, kind: Any, to: BinaryIO, quality: float, rate: float | None = None) -> None:
+            write_video(kind, frames, track, to, device, quality, sound_quality, group or GROUP, run, jobs, rate)
 
         if bitrate is not None:
             ahead = list(itertools.islice(frames, SEARCHED_FRAMES))
@@ -400,7 +410,7 @@ def _encode_video(
 
             quality = search_quality(size_at, max(1, round(bitrate * 1000 * seconds / 8)), start=40).quality
             frames = itertools.chain(ahead, frames)
-        write(frames, track, kind, file, quality)
+        write(frames, track, kind, file, quality, bitrate)
 
 
 def _write(pixels: Pixels, quality: float, file: BinaryIO, device: torch.device, effort: int) -> None:

@@ -75,9 +75,9 @@ def run_steps(steps: Generator[S, np.ndarray, R], code: Callable[[S], np.ndarray
 
 
 def in_steps(decoder: LatentDecoder, latents: torch.Tensor, quality: int) -> np.ndarray:
-    """Latents (1, L, h, w) in quantiser steps, (h * w, L) float32."""
+    """Latents (n, L, h, w) in quantiser steps, (n * h * w, L) float32."""
     steps_per_unit = np.float32(65536) / decoder.entropy.step_sizes(quality).fixed.astype(np.float32)
-    return latents[0].permute(1, 2, 0).flatten(0, 1).cpu().numpy() * steps_per_unit
+    return latents.permute(0, 2, 3, 1).flatten(0, 2).cpu().numpy() * steps_per_unit
 
 
 def encode_latents(

@@ -29,11 +29,13 @@ from .copied_payload import TRACK, SoundPacket, Track
 from .copied_sound import PacketReader, runs
 from .copied_sound import header_for as copied_header
 from .latent_coding import Lost
+from .motion_search import LONGEST_RUN
+from .rate_control import RateControl
 from .sound import SoundFormat
 from .timing import span
 from .video import Frame, VideoFormat
 from .video_decoding import GroupDecoder, check_groups, first_entry
-from .video_encoding import GROUP, group_segments, header_for
+from .video_encoding import GROUP, Settings, group_segments, header_for
 from .video_payload import FRAMES, SOUND, groups_of, unpack_group
 
 LEAST_SOUND_QUALITY = 60.0  # of a sound track, unless another is asked for
@@ -48,11 +50,15 @@ def write_video(
     quality: float,
     sound_quality: float | None = None,
     group: int = GROUP,
+    run: int = LONGEST_RUN,
     workers: int = 1,
+    bitrate: float | None = None,
 ) -> None:
     """Codes frames to a file as they come, and the sound after the frames it belongs to.
 
-    track: blocks (C, n) of the sound; its packets where `kind` says that they are copied.
+    run: frames that are coded together at most, all but the last predicted from both sides; 1 codes without delay.
+    bitrate: of the frames, in kbit/s: kept to from group to group, beginning at `quality`. track: blocks (C, n) of the sound;
+    its packets where `kind` says that they are copied.
     """
     sound = None
     if kind.sound is not None and kind.track is not None:
@@ -67,8 +73,9 @@ def write_video(
     if isinstance(sound, CopiedSound):
         writer.metadata(TRACK, kind.track.entry)
     parts = _sound_segments(kind, sound, track, device)
+    control = None if bitrate is None else RateControl(bitrate * 1000 / 8, header.quality)
     ready = 0.0  # seconds of sound that are written
-    for segment in group_segments(frames, header, device, workers):
+    for segment in group_segments(frames, Settings(header, device, run), workers, control):
         with span("I/O"):
             writer.segment(segment)
         end = unpack_group(segment, header).ticks[-1] * kind.base

@@ -7,9 +7,10 @@ of those that came before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from queue import Full, Queue
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +19,11 @@ from vqc.bitstream import Corrupt, Reader, Segment, SymbolDecoder, VideoHeader, 
 from vqc.models import weights
 from vqc.models.colour import rgb_to_planes
 from vqc.models.entropy_model import Step
+from vqc.models.frame_order import Place
 from vqc.models.image_hyperprior import ImageDecoder
 from vqc.models.motion_coding import MotionStep
-from vqc.models.video_hyperprior import SQUARE, CodedFrame, Past, VideoDecoder, forget_features, intra_reference
+from vqc.models.trace import Trace
+from vqc.models.video_hyperprior import SQUARE, Coded, VideoDecoder, intra_reference
 from vqc.models.video_net import Reference
 
 from .latent_coding import Lost, check_end, check_model, load_decoder, read_step, run_steps, table_set
@@ -29,7 +32,8 @@ from .timing import span
 from .video import Frame
 from .video_payload import FRAMES, Group, groups_of, unpack_group
 
-AHEAD = 4  # frames whose symbols are read before their turn
+AHEAD = 4  # levels whose symbols are read before their turn
+T = TypeVar("T", Trace, Reference)
 
 
 def load_video_decoder(header: VideoHeader, device: torch.device) -> tuple[ImageDecoder, VideoDecoder]:
@@ -56,23 +60,21 @@ def decode_picture(decoder: ImageDecoder, data: bytes, h: int, w: int, quality: 
         return intra_reference(*rgb_to_planes(image)), digest
 
 
-def read_predicted(
-    decoder: VideoDecoder, group: Group, header: VideoHeader, digest: int, wanted: int
-) -> Iterator[CodedFrame]:
-    """Vectors and latents of the predicted frames of a group. digest: of its first frame; wanted: of all. Raises Corrupt."""
+def read_predicted(decoder: VideoDecoder, group: Group, header: VideoHeader, digest: int, wanted: int) -> Iterator[Coded]:
+    """Motion and latents of the predicted frames of a group, level by level. digest: of its first frame; wanted: of all. Raises
+    Corrupt."""
     h, w = grid_of(header)
     source = SymbolDecoder(table_set(decoder), group.predicted)
     source.digest = digest
-    past = Past()
-    for number in range(1, len(group.ticks)):
+    traces = {0: Trace()}
 
-        def code(step: MotionStep | Step) -> np.ndarray:
-            first = decoder.first_motion_table if isinstance(step, MotionStep) else 0
-            return read_step(source, step.table_ids.astype(np.uint16) + first)
+    def code(step: MotionStep | Step) -> np.ndarray:
+        first = decoder.first_motion_table if isinstance(step, MotionStep) else 0
+        return read_step(source, step.table_ids.astype(np.uint16) + first)
 
-        coded, past = run_steps(decoder.steps(h, w, group.quality(number), past), code)
-        if number % header.refresh == 0:
-            past = Past()
+    for places, quality in group.levels():
+        coded, left = run_steps(decoder.steps(places, h, w, quality, traces), code)
+        remember(header, places, left, traces)
         yield coded
     check_end(source, wanted)
 
@@ -82,12 +84,12 @@ def grid_of(header: VideoHeader) -> tuple[int, int]:
     return -(-header.height // SQUARE), -(-header.width // SQUARE)
 
 
-def ahead(items: Iterator[CodedFrame]) -> Iterator[CodedFrame]:
+def ahead(items: Iterator[Coded]) -> Iterator[Coded]:
     """The same items, made in a thread of their own, a few before they are asked for; errors come through."""
-    queue: Queue[tuple[CodedFrame | None, BaseException | None]] = Queue(AHEAD)
+    queue: Queue[tuple[Coded | None, BaseException | None]] = Queue(AHEAD)
     stopped = threading.Event()
 
-    def put(item: CodedFrame | None, error: BaseException | None) -> None:
+    def put(item: Coded | None, error: BaseException | None) -> None:
         while not stopped.is_set():
             try:
                 return queue.put((item, error), timeout=0.2)
@@ -131,16 +133,27 @@ def group_frames(segment: Segment, header: VideoHeader, device: torch.device, al
         reference, digest = decode_picture(pictures, group.intra, h, w, group.intra_quality)
         coded = read_predicted(decoder, group, header, digest, segment.digest)
         coded = ahead(coded) if alone and len(group.ticks) > 1 else coded
+        references, shown = {0: reference}, 0
         yield to_frame(reference, header, group.ticks[0])
-        for number, frame in enumerate(coded, start=1):
+        for (places, quality), level in zip(group.levels(), coded, strict=True):
             with span("transform"):
-                prediction = decoder.predict(reference, frame.vectors, group.quality(number))
-                reference = decoder.synthesise(frame.latents, prediction, group.quality(number))
-                if number % header.refresh == 0:
-                    reference = forget_features(reference)
-            yield to_frame(reference, header, group.ticks[number])
+                sources = [[references[number] for number in place.sources] for place in places]
+                prediction = decoder.predict(sources, level.fields, level.modes)
+                remember(header, places, decoder.synthesise(level.latents, prediction, quality), references)
+            while shown + 1 in references:
+                shown += 1
+                yield to_frame(references[shown], header, group.ticks[shown])
     except Corrupt as error:
         raise Corrupt(f"group {segment.number}: {error.message.removeprefix(f'group {segment.number}: ')}") from error
+
+
+def remember(header: VideoHeader, places: Sequence[Place], left: Sequence[T], known: dict[int, T]) -> None:
+    """Adds what the frames of a level leave to what is known of the group, and lets go of what no later frame needs."""
+    for place, one in zip(places, left):
+        known[place.number] = one.forgetful() if place.number % header.refresh == 0 else one
+    if places[0].after is None:  # a run begins
+        for number in [n for n in known if n < places[0].before]:
+            del known[number]
 
 
 def to_frame(reference: Reference, header: VideoHeader, tick: int) -> Frame:

@@ -1,9 +1,9 @@
-"""Frames to segments: a group of frames each, the first coded as a picture, each other from the one before as decoded."""
+"""Frames to segments: a group of frames each, the first coded as a picture, the others from those around them as decoded."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,26 +12,33 @@ from vqc.bitstream import AudioHeader, Segment, SymbolEncoder, VideoHeader
 from vqc.models import weights
 from vqc.models.colour import planes_to_rgb
 from vqc.models.entropy_model import Step
-from vqc.models.motion_coding import MotionStep, to_differences
-from vqc.models.video_hyperprior import SQUARE, Past, VideoDecoder, forget_features
+from vqc.models.frame_order import Place, levels
+from vqc.models.motion_coding import Motion, MotionStep, to_fields, to_motion
+from vqc.models.trace import Trace
+from vqc.models.video_hyperprior import SQUARE, VideoDecoder
 from vqc.models.video_net import Reference
 
 from . import motion_refinement
 from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_set
-from .motion_search import MotionSearch, quantiser
+from .motion_search import LONGEST_RUN, Found, MotionSearch, quantiser
 from .parallel import in_order
 from .planes import join
+from .rate_control import RateControl
+from .scene_cuts import SceneCuts
 from .timing import span
 from .video import Frame, VideoFormat
-from .video_decoding import decode_picture, grid_of
+from .video_decoding import decode_picture, grid_of, remember
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
 # Of the picture that a group begins with, on the scale of the image model: that of the same lambda at quality 0, more for each
 # step of quality, and more again, since it serves all that follow (docs/architecture.md has the measurements).
 PICTURE_QUALITY = (186, 0.814)
-INTRA_OFFSET = 150
-PATTERN = (0,)  # of predicted frames in turn, beside the quality asked for
+INTRA_OFFSET = 100
+# Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is
+# worth when it is decided which blocks are coded.
+DEEPER = (0, -90, -160)
+THRIFT = (0.6, 1.0, 1.4)
 
 
 def header_for(
@@ -70,8 +77,8 @@ def picture_quality(quality: int) -> int:
 
 
 def qualities_for(quality: int) -> tuple[int, ...]:
-    """Qualities of predicted frames in turn: see PATTERN."""
-    return tuple(min(max(quality + offset, 0), 1000) for offset in PATTERN)
+    """Qualities of predicted frames by depth: see DEEPER."""
+    return tuple(min(max(quality + offset, 0), 1000) for offset in DEEPER)
 
 
 def padded(frame: Frame) -> np.ndarray:
@@ -89,56 +96,97 @@ def to_tensors(planes: np.ndarray, device: torch.device) -> tuple[torch.Tensor, 
     return tensor[None, None, :height], tensor[height:].view(1, 2, height // 2, width // 2)
 
 
-class GroupEncoder:
-    """Codes the frames of one group as they come: `add` each, then `segment`."""
+@dataclass(frozen=True)
+class Settings:
+    """How groups are coded. longest: frames of a run at most; 1 predicts each from the one before, without delay."""
 
-    def __init__(self, header: VideoHeader, number: int, device: torch.device) -> None:
-        self.header, self.number, self.device = header, number, device
+    header: VideoHeader
+    device: torch.device
+    longest: int = LONGEST_RUN
+
+
+class GroupEncoder:
+    """Codes the frames of group `number` as they come: `add` each, then `segment`.
+
+    short: see `Group`. quality: 0..1000, that of the header when None.
+    """
+
+    def __init__(self, settings: Settings, number: int, short: int = 0, quality: int | None = None) -> None:
+        header, device = settings.header, settings.device
+        self.header, self.device, self.longest, self.number, self.short = header, device, settings.longest, number, short
         self.encoder = weights.video_encoder(header.model, device)
         self.decoder: VideoDecoder = weights.video_decoder(header.model, device)
-        self.qualities = qualities_for(header.quality)
-        self.intra_quality = picture_quality(header.quality)
+        self.quality = header.quality if quality is None else quality
+        self.qualities = qualities_for(self.quality)
+        self.intra_quality = picture_quality(self.quality)
         self._search: MotionSearch | None = None
         self._sink = SymbolEncoder(table_set(self.decoder))
         self._ticks: list[int] = []
+        self._runs: list[int] = []
         self._intra = b""
-        self._reference: Reference | None = None
-        self._past = Past()
-        self._vectors: np.ndarray | None = None
+        self._waiting: dict[int, np.ndarray] = {}  # frames that are not coded yet, by number
+        self._references: dict[int, Reference] = {}
+        self._searchable: dict[int, motion_refinement.Reference] = {}
+        self._traces: dict[int, Trace] = {0: Trace()}
 
     def add(self, frame: Frame) -> None:
-        """Codes the next frame."""
+        """Takes the next frame, and codes those whose turn it is."""
         planes = padded(frame)
-        y, uv = to_tensors(planes, self.device)
-        if self._reference is None:
-            self._search = MotionSearch(planes.shape[1], y.shape[2], quantiser(self.header.quality))
-            self._search(planes)
-            self._reference = self._code_picture(y, uv)
+        if not self._ticks:
+            height = planes.shape[0] * 2 // 3
+            self._search = MotionSearch(planes.shape[1], height, quantiser(self.quality), self.longest)
+            self._references[0] = self._code_picture(*to_tensors(planes, self.device))
         else:
-            vectors = self._find_motion(planes)
-            self._reference = self._code_predicted(y, uv, vectors)
+            self._waiting[len(self._ticks)] = planes
         self._ticks.append(frame.tick)
-
-    def _find_motion(self, planes: np.ndarray) -> np.ndarray:
         with span("motion search"):
-            found = self._search(planes)
-            reference = motion_refinement.Reference(self._reference.y.cpu() * 255)
-            height = self._reference.y.shape[2]
-            worth = motion_refinement.worth_of_error(self.header.quality)
-            self._vectors = motion_refinement.refine(found, reference, planes[:height], worth, self._vectors)
-        return self._vectors
+            runs = self._search(planes)
+        for run in runs:
+            self._code_run(run)
 
     @property
-    def full(self) -> bool:
-        """Whether the group has all the frames that it may have."""
-        return len(self._ticks) == self.header.group
+    def count(self) -> int:
+        """Frames of the group so far."""
+        return len(self._ticks)
+
+    def finish(self) -> None:
+        """Codes the frames that wait for others to come; there are no more."""
+        if self._search is not None:
+            for run in self._search.rest():
+                self._code_run(run)
+            self._search = None
 
     def segment(self) -> Segment:
         """The group as it is written."""
+        self.finish()
         with span("coder"):
             predicted = self._sink.finish()
-        group = Group(tuple(self._ticks), self.intra_quality, self.qualities, self._intra, predicted)
+        runs, ticks = tuple(self._runs), tuple(self._ticks)
+        group = Group(ticks, self.intra_quality, self.qualities, self._intra, predicted, runs, self.short)
         return Segment(self.number, FRAMES, pack_group(group, self.header, self.number), self._sink.digest)
+
+    def _code_run(self, run: list[Found]) -> None:
+        begin = sum(self._runs)
+        for level in levels([len(run)]):
+            places = [place.later(begin) for place in level]
+            self._code_level(places, [run[place.number - 1] for place in level])
+        self._runs.append(len(run))
+        self._searchable = {number: one for number, one in self._searchable.items() if number == begin + len(run)}
+
+    def _refined(self, places: list[Place], found: list[Found], quality: int) -> tuple[Motion, np.ndarray]:
+        """Motion of the frames of a level, and their fields as decoders will have them."""
+        worth = motion_refinement.worth_of_error(quality)
+        expected = self.decoder.expected(places, self._traces, *grid_of(self.header))
+        better = []
+        for place, one, fields in zip(places, found, expected):
+            for number in place.sources:
+                if number not in self._searchable:
+                    self._searchable[number] = motion_refinement.Reference(self._references[number].y[0, 0].cpu().numpy() * 255)
+            height = len(self._waiting[place.number]) * 2 // 3
+            sources = [self._searchable[number] for number in place.sources]
+            better.append(motion_refinement.refine(one, sources, self._waiting[place.number][:height], worth, fields))
+        motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
+        return motion, to_fields(motion, expected)
 
     def _code_picture(self, y: torch.Tensor, uv: torch.Tensor) -> Reference:
         encoder = weights.image_encoder(self.header.intra, self.device)
@@ -151,66 +199,89 @@ class GroupEncoder:
         h, w = latents.shape[2:]
         return decode_picture(decoder, self._intra, h, w, self.intra_quality)[0]
 
-    def _code_predicted(self, y: torch.Tensor, uv: torch.Tensor, vectors: np.ndarray) -> Reference:
+    def _code_level(self, places: list[Place], found: list[Found]) -> None:
         decoder, encoder = self.decoder, self.encoder
-        quality = self.qualities[(len(self._ticks) - 1) % len(self.qualities)]
+        depth = min(places[0].depth, len(DEEPER) - 1)
+        quality = self.qualities[depth]
+        with span("motion refinement"):
+            motion, fields = self._refined(places, found, quality)
+        frames = [to_tensors(self._waiting.pop(place.number), self.device) for place in places]
         with span("transform"):
-            prediction = decoder.predict(self._reference, vectors, quality)
-            latents = encoder.analyse(y, uv, prediction)
+            sources = [[self._references[number] for number in place.sources] for place in places]
+            prediction = decoder.predict(sources, fields, motion.modes)
+            latents = encoder.analyse(*(torch.cat(planes) for planes in zip(*frames)), prediction)
             scaled = in_steps(decoder, latents, quality)
-            hyper, kept = encoder.hyper_and_kept(scaled, *latents.shape[2:])
-        differences = to_differences(vectors)
+            hyper, kept = encoder.hyper_and_kept(scaled, len(places), *latents.shape[2:], THRIFT[depth])
 
         def code(step: MotionStep | Step) -> np.ndarray:
             table_ids = step.table_ids
             if isinstance(step, MotionStep):
-                symbols, table_ids = step.symbols(differences), table_ids.astype(np.uint16) + decoder.first_motion_table
+                symbols, table_ids = step.symbols(motion), table_ids + decoder.first_motion_table
             else:
                 symbols = hyper if step.means is None else encoder.quantise(scaled, step, kept)
             with span("coder"):
                 self._sink.write(symbols, table_ids)
             return symbols
 
-        coded, self._past = run_steps(decoder.steps(*grid_of(self.header), quality, self._past), code)
+        steps = decoder.steps(places, *grid_of(self.header), quality, self._traces)
+        coded, traces = run_steps(steps, code)
         with span("transform"):
-            reference = decoder.synthesise(coded.latents, prediction, quality)
-        if len(self._ticks) % self.header.refresh == 0:
-            reference, self._past = forget_features(reference), Past()
-        return reference
+            references = decoder.synthesise(coded.latents, prediction, quality)
+        remember(self.header, places, references, self._references)
+        remember(self.header, places, traces, self._traces)
 
 
 def group_segments(
-    frames: Iterable[Frame], header: VideoHeader, device: torch.device, workers: int = 1
+    frames: Iterable[Frame], settings: Settings, workers: int = 1, control: RateControl | None = None
 ) -> Iterator[Segment]:
-    """All frames of a video to segments, in order; with several workers so many groups at a time, which memory must hold."""
+    """All frames of a video to segments, in order; with several workers so many groups at a time, which memory must hold.
+    control: sets the quality of each group; the header does without it."""
+    header = settings.header
+
+    def done(encoder: GroupEncoder) -> Segment:
+        segment = encoder.segment()
+        if control is not None:
+            seconds = encoder.count * header.rate_denominator / header.rate_numerator
+            control.spent(len(segment.payload), seconds, encoder.quality)
+        return segment
+
+    def encoder_of(number: int, short: int) -> GroupEncoder:
+        return GroupEncoder(settings, number, short, control.quality if control else None)
+
     if workers > 1:
-        yield from in_order(lambda group: _encode_group(*group), _groups(frames, header, device), workers)
+        groups = ((encoder_of(number, short), group) for number, short, group in _groups(frames, header.group))
+        yield from map(done, in_order(_filled, groups, workers))
         return
-    encoder, number = None, 0
+    encoder, number, short, cuts = None, 0, 0, SceneCuts()
     for frame in frames:
+        cut = cuts(frame)
+        if encoder is not None and (cut or encoder.count == header.group):
+            yield done(encoder)
+            number, short, encoder = number + 1, short + header.group - encoder.count, None
         if encoder is None:
-            encoder = GroupEncoder(header, number, device)
+            encoder = encoder_of(number, short)
         encoder.add(frame)
-        if encoder.full:
-            yield encoder.segment()
-            encoder, number = None, number + 1
     if encoder is not None:
-        yield encoder.segment()
+        yield done(encoder)
 
 
-def _groups(
-    frames: Iterable[Frame], header: VideoHeader, device: torch.device
-) -> Iterator[tuple[VideoHeader, int, torch.device, list[Frame]]]:
-    frames = iter(frames)
-    for number in itertools.count():
-        group = list(itertools.islice(frames, header.group))
-        if not group:
-            return
-        yield header, number, device, group
+def _groups(frames: Iterable[Frame], limit: int) -> Iterator[tuple[int, int, list[Frame]]]:
+    """Groups of frames with their numbers and how many frames those before each lack."""
+    group: list[Frame] = []
+    number, short, cuts = 0, 0, SceneCuts()
+    for frame in frames:
+        cut = cuts(frame)
+        if group and (cut or len(group) == limit):
+            yield number, short, group
+            number, short, group = number + 1, short + limit - len(group), []
+        group.append(frame)
+    if group:
+        yield number, short, group
 
 
-def _encode_group(header: VideoHeader, number: int, device: torch.device, frames: list[Frame]) -> Segment:
-    encoder = GroupEncoder(header, number, device)
+def _filled(job: tuple[GroupEncoder, list[Frame]]) -> GroupEncoder:
+    encoder, frames = job
     for frame in frames:
         encoder.add(frame)
-    return encoder.segment()
+    encoder.finish()
+    return encoder

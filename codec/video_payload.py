@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vqc.bitstream import Corrupt, Entry, Reader, Segment, VideoHeader
 from vqc.bitstream.cursor import Cursor
 from vqc.bitstream.varint import pack_varint
+from vqc.models.frame_order import LONGEST, Place, levels
 
 FRAMES, SOUND = 0, 1  # planes
 MAX_TICK = 2**62
 MAX_PATTERN = 64  # qualities in turn
+IN_RUNS = 0  # stands where the number of qualities is expected when lengths of runs follow
 
 
 @dataclass(frozen=True)
 class Group:
     """Frames that are coded together: the time stamps of all, and the coded symbols of the first and of the others.
 
-    intra_quality: of the first, 0..1000; qualities: of the others in turn, again and again.
+    intra_quality: of the first, 0..1000; qualities: of the others. runs: the lengths of the runs that these are coded in
+    (frame_order.py); they have the quality of their depth, or the last one if there are fewer. None, as in groups of vid1 and
+    vid2: each is predicted from the one before, and they have the qualities in turn, again and again. short: frames that the
+    groups before this one lack of those that they may have.
     """
 
     ticks: tuple[int, ...]
@@ -25,36 +32,48 @@ class Group:
     qualities: tuple[int, ...]
     intra: bytes
     predicted: bytes
+    runs: tuple[int, ...] | None = None
+    short: int = 0
 
-    def quality(self, number: int) -> int:
-        """Quality of predicted frame `number`, from 1."""
-        return self.qualities[(number - 1) % len(self.qualities)]
+    def levels(self) -> Iterator[tuple[tuple[Place, ...], int]]:
+        """The predicted frames in the order of coding, those of a level together, and their quality."""
+        count = len(self.qualities)
+        if self.runs is None:
+            for level in levels(itertools.repeat(1, len(self.ticks) - 1)):
+                yield level, self.qualities[(level[0].number - 1) % count]
+            return
+        for level in levels(self.runs):
+            yield level, self.qualities[min(level[0].depth, count - 1)]
 
 
-def regular_ticks(header: VideoHeader, number: int, count: int, first: int) -> tuple[int, ...]:
-    """Time stamps of group `number` from tick `first` on, when frames come at the header's rate; rounded to whole ticks."""
+def regular_ticks(header: VideoHeader, begin: int, count: int, first: int) -> tuple[int, ...]:
+    """Time stamps of `count` frames from frame `begin` and tick `first` on, when they come at the header's rate; rounded to
+    whole ticks."""
     numerator = header.rate_denominator * header.denominator
     denominator = header.rate_numerator * header.numerator
 
     def since_start(frame: int) -> int:
         return (2 * frame * numerator + denominator) // (2 * denominator)
 
-    begin = number * header.group
     return tuple(first + since_start(begin + k) - since_start(begin) for k in range(count))
 
 
 def pack_group(group: Group, header: VideoHeader, number: int) -> bytes:
     """The payload of a segment. Raises ValueError for time stamps that do not rise, or below 0."""
     first, count = group.ticks[0], len(group.ticks)
-    regular = group.ticks == regular_ticks(header, number, count, first)
+    regular = group.ticks == regular_ticks(header, number * header.group - group.short, count, first)
     head = pack_varint(2 * (count - 1) + (not regular)) + pack_varint(first)
     if not regular:
         for before, after in zip(group.ticks, group.ticks[1:]):
             if after <= before:
                 raise ValueError(f"time stamp {after} follows {before}")
             head += pack_varint(after - before)
-    head += pack_varint(group.intra_quality) + pack_varint(len(group.qualities))
-    head += b"".join(map(pack_varint, group.qualities)) + pack_varint(len(group.intra))
+    head += pack_varint(group.intra_quality)
+    if group.runs is not None:
+        repeated = [(length, len(list(same))) for length, same in itertools.groupby(group.runs)]
+        head += pack_varint(IN_RUNS) + pack_varint(group.short) + pack_varint(len(repeated))
+        head += b"".join(pack_varint(length) + pack_varint(times) for length, times in repeated)
+    head += pack_varint(len(group.qualities)) + b"".join(map(pack_varint, group.qualities)) + pack_varint(len(group.intra))
     return head + group.intra + group.predicted
 
 
@@ -65,27 +84,44 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
     count += 1
     if count > header.group:
         raise Corrupt(f"group {segment.number} has {count} frames, more than {header.group}")
-    first = cursor.varint()
-    if irregular:
-        stamps = [first]
-        for _ in range(count - 1):
-            step = cursor.varint()
-            if step < 1:
-                raise Corrupt(f"group {segment.number}: time stamps do not rise")
-            stamps.append(stamps[-1] + step)
-        ticks = tuple(stamps)
-    else:
-        ticks = regular_ticks(header, segment.number, count, first)
+    stamps = [cursor.varint()]
+    for _ in range((count - 1) * irregular):
+        step = cursor.varint()
+        if step < 1:
+            raise Corrupt(f"group {segment.number}: time stamps do not rise")
+        stamps.append(stamps[-1] + step)
+    intra_quality, pattern = cursor.varint(), cursor.varint()
+    runs, short = None, 0
+    if pattern == IN_RUNS:
+        short = cursor.varint()
+        if short > segment.number * (header.group - 1):
+            raise Corrupt(f"group {segment.number}: {short} frames fewer before it than groups may have")
+        runs, pattern = _unpack_runs(cursor, count - 1, segment.number), cursor.varint()
+    ticks = tuple(stamps) if irregular else regular_ticks(header, segment.number * header.group - short, count, stamps[0])
     if ticks[-1] > MAX_TICK:
         raise Corrupt(f"group {segment.number}: time stamp {ticks[-1]} is too large")
-    intra_quality, pattern = cursor.varint(), cursor.varint()
     if not 1 <= pattern <= MAX_PATTERN:
-        raise Corrupt(f"group {segment.number}: {pattern} qualities in turn")
+        raise Corrupt(f"group {segment.number}: {pattern} qualities")
     qualities = tuple(cursor.varint() for _ in range(pattern))
     if max(intra_quality, *qualities) > 1000:
         raise Corrupt(f"group {segment.number}: quality {max(intra_quality, *qualities) / 10} is outside 0..100")
     intra = cursor.take(cursor.varint())
-    return Group(ticks, intra_quality, qualities, intra, cursor.rest())
+    return Group(ticks, intra_quality, qualities, intra, cursor.rest(), runs, short)
+
+
+def _unpack_runs(cursor: Cursor, frames: int, number: int) -> tuple[int, ...]:
+    """Lengths of the runs that `frames` predicted frames are coded in."""
+    runs: list[int] = []
+    left = frames
+    for _ in range(cursor.varint()):
+        length, times = cursor.varint(), cursor.varint()
+        if not 1 <= length <= LONGEST or not 1 <= times <= left // length:
+            raise Corrupt(f"group {number}: {times} runs of {length} frames, where {left} are left")
+        runs += [length] * times
+        left -= length * times
+    if left:
+        raise Corrupt(f"group {number}: {left} frames are in no run")
+    return tuple(runs)
 
 
 def groups_of(reader: Reader) -> list[Entry]:
@@ -98,4 +134,7 @@ def frames_of(reader: Reader) -> int:
     last = max(groups_of(reader), default=None) if reader.seekable else None
     segment = reader.segment(last.number, FRAMES) if last else None
     header: VideoHeader = reader.header  # type: ignore[assignment]
-    return segment.number * header.group + len(unpack_group(segment, header).ticks) if segment else 0
+    if segment is None:
+        return 0
+    group = unpack_group(segment, header)
+    return segment.number * header.group - group.short + len(group.ticks)

@@ -4,8 +4,9 @@
 the symbols, read from a file or just quantised, so encoder and decoder cannot disagree. All its arithmetic is on integers
 (see exact.py); floating point enters only before quantisation and after dequantisation.
 
-Shapes: a grid of h x w positions (pictures: rows by columns; sound: channels by frames) with L latents each; tokens
-(1, h, w, C). All widths follow from the weights. A model with a temporal context is also told the tokens of the frame before.
+Shapes: n grids (frames of video that are coded together, else 1) of h x w positions (pictures: rows by columns; sound: channels
+by frames) with L latents each; tokens (n, h, w, C). All widths follow from the weights. A model with a temporal context is also
+told the tokens of frames coded before.
 """
 
 from __future__ import annotations
@@ -103,52 +104,52 @@ class EntropyModel:
         )
 
     def _features(self, hyper: np.ndarray, plane: int, h: int, w: int, previous: Tensor | None) -> Tensor:
-        """Hyper-latents (hh, hw, Z) integers to context features (1, h, w, F + T + 1): hyper, temporal, step plane."""
-        count = self.widths.hyper_latents
-        tokens = torch.full((1, *hyper.shape[:2], count + 1), plane, dtype=self.dtype, device=self.device)
+        """Hyper-latents (n, hh, hw, Z) integers to context features (n, h, w, F + T + 1): hyper, temporal, step plane."""
+        count, n = self.widths.hyper_latents, len(hyper)
+        tokens = torch.full((*hyper.shape[:3], count + 1), plane, dtype=self.dtype, device=self.device)
         tokens[..., :count] = torch.from_numpy(hyper).to(self.device, self.dtype) * 64
         expand0, spatial0, expand1, spatial1, mix = self.hyper_layers
         for expand, spatial in ((expand0, spatial0), (expand1, spatial1)):
             tokens = spatial(_shuffle(expand(tokens)))
         features = torch.full(
-            (1, h, w, self.widths.hyper_features + self.widths.temporal + 1), plane, dtype=self.dtype, device=self.device
+            (n, h, w, self.widths.hyper_features + self.widths.temporal + 1), plane, dtype=self.dtype, device=self.device
         )
         features[..., : self.widths.hyper_features] = mix(tokens[:, :h, :w])
         if self.temporal_layers:
             if previous is None:
-                previous = torch.zeros((1, h, w, self.widths.latents + self.widths.told), dtype=self.dtype, device=self.device)
+                previous = torch.zeros((n, h, w, self.widths.latents + self.widths.told), dtype=self.dtype, device=self.device)
             reduce, spread = self.temporal_layers
             features[..., self.widths.hyper_features : -1] = spread(reduce(previous.to(self.device, self.dtype)))
         return features
 
     def tokens(self, latents: np.ndarray, h: int, w: int, quality: int) -> Tensor:
-        """Latents (h * w, L) in 1/64 steps as the context networks see them, (1, h, w, L): what the next frame is given."""
+        """Latents (n * h * w, L) in 1/64 steps as the context networks see them, (n, h, w, L): what later frames are given."""
         fixed = torch.from_numpy(self.step_sizes(quality).fixed).double()
-        return _in_units(torch.from_numpy(latents), fixed).view(1, h, w, -1).to(self.device, self.dtype)
+        return _in_units(torch.from_numpy(latents), fixed).view(-1, h, w, latents.shape[1]).to(self.device, self.dtype)
 
     @torch.inference_mode()
     def steps(
-        self, h: int, w: int, quality: int, previous: Tensor | None = None
+        self, h: int, w: int, quality: int, previous: Tensor | None = None, n: int = 1
     ) -> Generator[Step, np.ndarray, np.ndarray]:
-        """Yields a `Step`, is sent its symbols (int32, same shape), for all symbols of a grid of h x w positions.
+        """Yields a `Step`, is sent its symbols (int32, same shape), for all symbols of n grids of h x w positions.
 
-        previous: `tokens` of the frame before and what else is told, for a model with a temporal context; zeros where None.
-        Returns the quantised latents (h * w, L) float64 in 1/64 of a quantiser step.
+        previous: `tokens` of a frame before and what else is told, for a model with a temporal context; zeros where None.
+        Returns the quantised latents (n * h * w, L) float64 in 1/64 of a quantiser step.
         """
         if self.dtype is torch.float32 and not float32_is_exact():  # the mode was changed since the model was loaded
-            return (yield from EntropyModel(self._tensors, self.device, torch.float64).steps(h, w, quality, previous))
+            return (yield from EntropyModel(self._tensors, self.device, torch.float64).steps(h, w, quality, previous, n))
         sizes = self.step_sizes(quality)
         hh, hw = -(-h // 4), -(-w // 4)
         count, total = self.widths.hyper_latents, self.widths.latents
-        ids = np.broadcast_to(np.arange(SCALE_TABLES, SCALE_TABLES + count, dtype=np.uint8), (hh * hw, count))
+        ids = np.broadcast_to(np.arange(SCALE_TABLES, SCALE_TABLES + count, dtype=np.uint8), (n * hh * hw, count))
         hyper = yield Step(ids, None, None, None)
-        hyper = np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(hh, hw, count)
+        hyper = np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(n, hh, hw, count)
         features = self._features(hyper, sizes.plane, h, w, previous)
 
-        known = torch.zeros((1, h, w, total), dtype=self.dtype, device=self.device)
-        tokens = known.view(h * w, total)
-        latents = np.empty((h * w, total), dtype=np.float64)
-        parity = np.add.outer(np.arange(h), np.arange(w)).reshape(-1) % 2
+        known = torch.zeros((n, h, w, total), dtype=self.dtype, device=self.device)
+        tokens = known.view(n * h * w, total)
+        latents = np.empty((n * h * w, total), dtype=np.float64)
+        parity = np.tile(np.add.outer(np.arange(h), np.arange(w)).reshape(-1) % 2, n)
         positions = [np.flatnonzero(parity == p) for p in (0, 1)]
         index = [torch.from_numpy(p).to(self.device) for p in positions]
         first = 0
@@ -162,7 +163,7 @@ class EntropyModel:
                     continue
                 mix, spatial, widen, out = self.contexts[2 * g + p]
                 context = torch.cat([features, known[..., : first + group * p]], dim=-1)
-                hidden = spatial(mix(context)).view(h * w, -1)[index[p]]
+                hidden = spatial(mix(context)).view(n * h * w, -1)[index[p]]
                 predicted = out(widen(hidden))
                 table_ids = _scale_index(predicted[:, group:] - log2).to(torch.uint8).cpu().numpy()
                 # 2^-12 units * 2^-12 steps per unit, to 2^-6 steps
@@ -182,9 +183,9 @@ def _in_units(value: Tensor, fixed: Tensor) -> Tensor:
 
 
 def _shuffle(tokens: Tensor) -> Tensor:
-    """Depth to space, as `torch.nn.PixelShuffle(2)`: (1, h, w, 4c) to (1, 2h, 2w, c)."""
-    _, h, w, c = tokens.shape
-    return tokens.view(1, h, w, c // 4, 2, 2).permute(0, 1, 4, 2, 5, 3).reshape(1, 2 * h, 2 * w, c // 4)
+    """Depth to space, as `torch.nn.PixelShuffle(2)`: (n, h, w, 4c) to (n, 2h, 2w, c)."""
+    n, h, w, c = tokens.shape
+    return tokens.view(n, h, w, c // 4, 2, 2).permute(0, 1, 4, 2, 5, 3).reshape(n, 2 * h, 2 * w, c // 4)
 
 
 def _scale_index(log2_scale: Tensor) -> Tensor:
@@ -222,15 +223,15 @@ class LatentEncoder:
 
     @torch.inference_mode()
     def hyper(self, latents: Tensor) -> np.ndarray:
-        """Latents (1, L, h, w) to hyper-latent symbols (ceil(h/4) * ceil(w/4), Z) int32."""
+        """Latents (n, L, h, w) to hyper-latent symbols (n * ceil(h/4) * ceil(w/4), Z) int32."""
         with plain_precision(self.device):
             hyper = torch.round(self.hyper_encoder(latents)).clamp_(-HYPER_LIMIT, HYPER_LIMIT)
-        return hyper[0].permute(1, 2, 0).flatten(0, 1).to(torch.int32).cpu().numpy()
+        return hyper.permute(0, 2, 3, 1).flatten(0, 2).to(torch.int32).cpu().numpy()
 
     def quantise(self, scaled: np.ndarray, step: Step, kept: np.ndarray | None = None) -> np.ndarray:
-        """Latents (h * w, L) float32 in steps to the symbols of `step`, with a dead zone that depends on the scale.
+        """Latents (n * h * w, L) float32 in steps to the symbols of `step`, with a dead zone that depends on the scale.
 
-        kept: (h * w,) bool, the positions with symbols other than 0; all without it.
+        kept: (n * h * w,) bool, the positions with symbols other than 0; all without it.
 
         A residual just above a half costs more bits than it saves distortion (rate-distortion optimised rounding, Sullivan
         1996); the decoder knows nothing of it.

@@ -1,10 +1,13 @@
-"""Vector fields as they are coded: one vector for 16x16 pixels, then how its 8x8 blocks differ from it.
+"""Motion as it is coded: what a square of 16x16 pixels is predicted from, one vector for each side, then how its 8x8 blocks
+differ from it.
 
-The vector of a square is predicted as in H.264 (Wiegand et al. 2003, section VI-C: the median of left, above and above right),
-since that is how x264, which searches it, counts its cost. The tables follow from how well this went around it and in the frame
-before, so symbols are coded in a few large arrays. All integers, so that encoder and decoder agree.
+A square moves as expected (mode DIRECT, see trace.py), or its vectors are predicted as in H.264 (Wiegand et al. 2003, section
+VI-C: the median of left, above and above right), since that is how x264, which searches them, counts their cost. The tables
+follow from how well this went around it and in a frame coded before, so symbols are coded in a few large arrays. All integers,
+so that encoder and decoder agree.
 
-Shapes: field (2h, 2w, 2) int16 in quarters of a pixel, horizontal first; squares (h, w).
+Shapes: n frames that are coded together, s sides; fields (n, s, 2h, 2w, 2) int16 in quarters of a pixel, horizontal first;
+squares (n, s, h, w); modes (n, h, w): ALL, BEFORE, AFTER or DIRECT.
 """
 
 from __future__ import annotations
@@ -14,72 +17,128 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# What a square is predicted from: all sides there are, one of two, or all with the vectors that are expected.
+ALL, BEFORE, AFTER, DIRECT = range(4)
 _SPATIAL, _TEMPORAL, _AFTER, _SPLIT = 5, 3, 4, 18
 _SQUARES = (1 + _SPATIAL) * _TEMPORAL * _AFTER
-TABLES = _SQUARES + _SPLIT * _AFTER
+ONE_SIDE_TABLES = _SQUARES + _SPLIT * _AFTER  # all there are in models without frames predicted from both sides
+_MODE_FIRST, _MODE_SECOND = 3, 9
+_MODES = 2 * ONE_SIDE_TABLES  # for frames with one side, then with two
+TABLES = _MODES + 2 * (_MODE_FIRST + _MODE_SECOND)
 _LIMIT = 2**15 - 1
+_BESIDE = (0, 1), (1, 0), (0, -1), (-1, 0)
+_OTHERS = (0, 1), (1, 0), (1, 1)  # rows and columns of blocks 1 to 3 in a square
 
 
 @dataclass
 class Surprise:
-    """How far a field was from what was expected: of each square (h, w), of its vector and of its blocks; at most 99."""
+    """How far fields were from what was expected: of each square (n, h, w), of its vectors and of its blocks; at most 99."""
 
     squares: np.ndarray
     blocks: np.ndarray
 
 
 @dataclass
-class Differences:
-    """A field as it is coded: squares (h, w, 2) less their prediction, blocks 1 to 3 of each (3, h, w, 2) less block 0."""
+class Motion:
+    """Motion as it is coded: modes; squares (n, s, h, w, 2) less their prediction; blocks 1 to 3 of each (3, n, s, h, w, 2)
+    less block 0."""
 
+    modes: np.ndarray
     squares: np.ndarray
     blocks: np.ndarray
 
+    @staticmethod
+    def none(n: int, sides: int, h: int, w: int) -> Motion:
+        """No motion, predicted from all sides."""
+        squares, blocks = np.zeros((n, sides, h, w, 2), np.int32), np.zeros((3, n, sides, h, w, 2), np.int32)
+        return Motion(np.zeros((n, h, w), np.int32), squares, blocks)
+
+
+def coded_sides(modes: np.ndarray, sides: int) -> np.ndarray:
+    """Which vectors are coded: (n, s, h, w) bool."""
+    own = modes != DIRECT
+    return own[:, None] if sides == 1 else np.stack([own & (modes != AFTER), own & (modes != BEFORE)], axis=1)
+
+
+def scaled_field(field: np.ndarray, distance: int, total: int) -> np.ndarray:
+    """A field (..., 2) over `total` frames, for `distance` of them (less than 0: the other way); rounded, integers."""
+    return np.clip((2 * field.astype(np.int64) * distance + total) // (2 * total), -_LIMIT, _LIMIT).astype(np.int16)
+
 
 def predictions(squares: np.ndarray) -> np.ndarray:
-    """What each square (h, w, 2) is predicted to be from those left of it and above."""
-    w = squares.shape[1]
-    bordered = np.pad(squares.astype(np.int64), ((1, 0), (1, 1), (0, 0)))
-    left, above = bordered[1:, :-2], bordered[:-1, 1:-1]
-    beside = bordered[:-1, 2:].copy()
-    beside[:, -1] = bordered[:-1, w - 1]  # at the edge: above left
+    """What each square (..., h, w, 2) is predicted to be from those left of it and above."""
+    w = squares.shape[-2]
+    bordered = np.pad(squares.astype(np.int64), [(0, 0)] * (squares.ndim - 3) + [(1, 0), (1, 1), (0, 0)])
+    left, above = bordered[..., 1:, :-2, :], bordered[..., :-1, 1:-1, :]
+    beside = bordered[..., :-1, 2:, :].copy()
+    beside[..., -1, :] = bordered[..., :-1, w - 1, :]  # at the edge: above left
     median = np.maximum(np.minimum(left, above), np.minimum(np.maximum(left, above), beside))
-    median[0] = left[0]
+    median[..., 0, :, :] = left[..., 0, :, :]
     return median
 
 
-def to_differences(field: np.ndarray) -> Differences:
-    """A field to what is coded of it."""
-    squares = field[::2, ::2].astype(np.int32)
-    blocks = [field[y::2, x::2] - squares for y, x in ((0, 1), (1, 0), (1, 1))]
-    return Differences((squares - predictions(squares)).astype(np.int32), np.stack(blocks))
+def to_motion(fields: np.ndarray, modes: np.ndarray, expected: np.ndarray | None = None) -> Motion:
+    """Fields to what is coded of them. expected: fields of the same shape, which DIRECT squares take. What no mode uses is left
+    to prediction, so `to_fields` tells the fields that decoders will find."""
+    n, sides, rows, columns = fields.shape[:4]
+    motion = Motion.none(n, sides, rows // 2, columns // 2)
+    motion.modes = modes.astype(np.int32)
+    coded = coded_sides(modes, sides)
+    blocks = fields.astype(np.int32)
+    squares = _inferred(blocks[:, :, ::2, ::2] * coded[..., None], coded, modes, expected)
+    motion.squares = (squares - predictions(squares)).astype(np.int32) * coded[..., None]
+    motion.blocks = np.stack([blocks[:, :, y::2, x::2] - squares for y, x in _OTHERS]) * coded[..., None]
+    return motion
 
 
-def to_field(differences: Differences) -> np.ndarray:
-    """The inverse of `to_differences`; vectors are kept within 16 bits whatever the differences."""
-    h, w = differences.squares.shape[:2]
-    squares = np.empty((h, w, 2), np.int64)
-    for component in (0, 1):
-        squares[..., component] = _undo_prediction(differences.squares[..., component].tolist())
-    field = np.empty((2 * h, 2 * w, 2), np.int64)
-    field[::2, ::2] = squares
-    for (y, x), block in zip(((0, 1), (1, 0), (1, 1)), differences.blocks):
-        field[y::2, x::2] = squares + block
-    return np.clip(field, -_LIMIT, _LIMIT).astype(np.int16)
+def to_fields(motion: Motion, expected: np.ndarray | None = None) -> np.ndarray:
+    """The inverse; vectors are kept within 16 bits whatever was coded."""
+    n, sides, h, w = motion.squares.shape[:4]
+    squares = _inferred(motion.squares, np.zeros((n, sides, h, w), bool), motion.modes, expected)
+    fields = np.empty((n, sides, 2 * h, 2 * w, 2), np.int64)
+    fields[:, :, ::2, ::2] = squares
+    for (y, x), block in zip(_OTHERS, motion.blocks):
+        fields[:, :, y::2, x::2] = squares + block
+    if expected is not None:
+        frame, row, column = np.nonzero(motion.modes == DIRECT)
+        for y, x in ((0, 0), *_OTHERS):
+            fields[frame, :, 2 * row + y, 2 * column + x] = expected[frame, :, 2 * row + y, 2 * column + x]
+    return np.clip(fields, -_LIMIT, _LIMIT).astype(np.int16)
 
 
-def _undo_prediction(differences: list[list[int]]) -> list[list[int]]:
-    """One component of all squares, as `predictions` has them. Plain loops: each square waits for the one left of it."""
+def _inferred(values: np.ndarray, known: np.ndarray, modes: np.ndarray, expected: np.ndarray | None) -> np.ndarray:
+    """Vectors of squares (n, s, h, w, 2): where `known`, the value; of DIRECT squares those expected; else value and
+    prediction."""
+    result = np.empty(values.shape, np.int64)
+    given = known
+    if expected is not None:
+        direct = (modes == DIRECT)[:, None]
+        given, values = known | direct, np.where(direct[..., None], expected[:, :, ::2, ::2], values)
+    for frame, side in np.ndindex(values.shape[:2]):
+        at = given[frame, side].tolist() if given[frame, side].any() else None
+        for component in (0, 1):
+            result[frame, side, ..., component] = _undo_prediction(values[frame, side, ..., component].tolist(), at)
+    return result
+
+
+def _undo_prediction(differences: list[list[int]], known: list[list[bool]] | None = None) -> list[list[int]]:
+    """One component of all squares, as `predictions` has them. Plain loops: each square waits for the one left of it.
+
+    known: where it is not the difference that is given, but the value.
+    """
     rows: list[list[int]] = []
-    for row in differences:
+    for y, row in enumerate(differences):
         values: list[int] = []
         above, left, last = rows[-1] if rows else None, 0, len(row) - 1
         for x, value in enumerate(row):
-            if above is not None:
-                up, beside = above[x], above[x + 1] if x < last else above[x - 1] if x else 0
-                low, high = (left, up) if left < up else (up, left)
-                left = low if beside < low else high if beside > high else beside
-            left = min(max(left + value, -_LIMIT), _LIMIT)
+            if known is not None and known[y][x]:
+                left = value
+            else:
+                if above is not None:
+                    up, beside = above[x], above[x + 1] if x < last else above[x - 1] if x else 0
+                    low, high = (left, up) if left < up else (up, left)
+                    left = low if beside < low else high if beside > high else beside
+                left = min(max(left + value, -_LIMIT), _LIMIT)
             values.append(left)
         rows.append(values)
     return rows
@@ -87,63 +146,94 @@ def _undo_prediction(differences: list[list[int]]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class MotionStep:
-    """Symbols to code: table ids (n,), from 0 on, and where they stand. block 0: squares."""
+    """Symbols to code: table ids (k,) uint16, from 0 on, and where they stand in an array of `Motion`."""
 
     table_ids: np.ndarray
-    block: int
-    rows: np.ndarray
-    columns: np.ndarray
-    component: int
+    part: str
+    place: tuple[np.ndarray, ...]
 
-    def symbols(self, differences: Differences) -> np.ndarray:
-        """What is coded of them: int32 (n,)."""
-        source = differences.blocks[self.block - 1] if self.block else differences.squares
-        return source[self.rows, self.columns, self.component].astype(np.int32)
+    def symbols(self, motion: Motion) -> np.ndarray:
+        """What is coded of them: int32 (k,)."""
+        return getattr(motion, self.part)[self.place].astype(np.int32)
 
 
-def motion_steps(h: int, w: int, before: Surprise | None) -> Generator[MotionStep, np.ndarray, tuple[Differences, Surprise]]:
-    """Yields a step, is sent its symbols (int32). h, w: squares. before: the surprise of the frame before."""
+Steps = Generator[MotionStep, np.ndarray, None]
+
+
+def motion_steps(
+    n: int, sides: int, h: int, w: int, before: Surprise | None, told: bool
+) -> Generator[MotionStep, np.ndarray, tuple[Motion, Surprise]]:
+    """Yields a step, is sent its symbols (int32). h, w: squares. before: the surprise of frames coded before, one for each.
+    told: whether modes are coded."""
     if before is None:
-        before = Surprise(np.zeros((h, w), np.int32), np.zeros((h, w), np.int32))
-    coded = Differences(np.zeros((h, w, 2), np.int32), np.zeros((3, h, w, 2), np.int32))
-    temporal = np.searchsorted((1, 12), _around(before.squares, ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))), side="right")
-    surprise = np.zeros((h, w), np.int32)
-    parity = np.add.outer(np.arange(h), np.arange(w)) % 2
+        before = Surprise(np.zeros((n, h, w), np.int32), np.zeros((n, h, w), np.int32))
+    coded = Motion.none(n, sides, h, w)
+    temporal = np.searchsorted((1, 12), _around(before.squares, ((0, 0), *_BESIDE)), side="right")
+    if told:
+        yield from _mode_steps(coded, sides, temporal)
+    used = coded_sides(coded.modes, sides)
+    first = (sides - 1) * ONE_SIDE_TABLES
+    surprise = np.zeros((n, sides, h, w), np.int32)
     for second in (0, 1):
-        rows, columns = np.nonzero(parity == second)
+        chosen = np.nonzero(used & (_parity(h, w) == second))
         spatial = 0
         if second:
-            beside = _around(surprise, ((0, 1), (1, 0), (0, -1), (-1, 0)))
-            spatial = 1 + np.searchsorted((1, 4, 12, 40), beside[rows, columns], side="right")
-        base = (spatial * _TEMPORAL + temporal[rows, columns]) * _AFTER
-        surprise[rows, columns] = yield from _pair(base, 0, rows, columns, coded.squares)
-    total = np.zeros((h, w), np.int32)
-    rows, columns = (i.ravel() for i in np.indices((h, w)))
-    own = np.searchsorted((1, 6), surprise.ravel(), side="right")
-    earlier = before.blocks.ravel() > 0
-    for block in (1, 2, 3):
-        seen = np.searchsorted((1, 6), total.ravel(), side="right") if block > 1 else 0
-        base = _SQUARES + ((seen * 3 + own) * 2 + earlier) * _AFTER
-        total[rows, columns] += yield from _pair(base, block, rows, columns, coded.blocks[block - 1])
-    return coded, Surprise(np.minimum(surprise, 99), np.minimum(total, 99))
+            beside = _around(surprise, _BESIDE)
+            spatial = 1 + np.searchsorted((1, 4, 12, 40), beside[chosen], side="right")
+        base = first + (spatial * _TEMPORAL + temporal[chosen[0], chosen[2], chosen[3]]) * _AFTER
+        surprise[chosen] = yield from _pair(coded, "squares", chosen, base)
+    total = np.zeros((n, sides, h, w), np.int32)
+    chosen = np.nonzero(used)
+    own = np.searchsorted((1, 6), surprise[chosen], side="right")
+    earlier = before.blocks[chosen[0], chosen[2], chosen[3]] > 0
+    for block in (0, 1, 2):
+        seen = np.searchsorted((1, 6), total[chosen], side="right") if block else 0
+        base = first + _SQUARES + ((seen * 3 + own) * 2 + earlier) * _AFTER
+        total[chosen] += yield from _pair(coded, "blocks", (np.full(len(own), block), *chosen), base)
+    return coded, Surprise(np.minimum(surprise.sum(1), 99), np.minimum(total.sum(1), 99))
+
+
+def _send(coded: Motion, part: str, place: tuple[np.ndarray, ...], table_ids: np.ndarray) -> Steps:
+    """Codes the symbols at `place` of an array of `coded` and puts them there."""
+    if len(table_ids):
+        getattr(coded, part)[place] = yield MotionStep(table_ids.astype(np.uint16), part, place)
+
+
+def _mode_steps(coded: Motion, sides: int, temporal: np.ndarray) -> Steps:
+    """Codes the modes, in two passes over a checkerboard: the second knows the four around."""
+    first = _MODES + (sides - 1) * (_MODE_FIRST + _MODE_SECOND)
+    h, w = coded.modes.shape[1:]
+    for second in (0, 1):
+        chosen = np.nonzero(np.broadcast_to(_parity(h, w) == second, coded.modes.shape))
+        table_ids = first + temporal[chosen]
+        if second:
+            same = [(coded.modes == mode).astype(np.int32) for mode in (DIRECT, BEFORE, AFTER)]
+            direct, one, other = (_around(part, _BESIDE)[chosen] for part in same)
+            lean = np.where(one + other == 0, 0, np.where(one > other, 1, 2))
+            table_ids = first + _MODE_FIRST + 3 * np.searchsorted((1, 3), direct, side="right") + lean
+        yield from _send(coded, "modes", chosen, table_ids)
+        np.clip(coded.modes, ALL, DIRECT, out=coded.modes)  # whatever a damaged file says
 
 
 def _pair(
-    base: np.ndarray, block: int, rows: np.ndarray, columns: np.ndarray, target: np.ndarray
+    coded: Motion, part: str, place: tuple[np.ndarray, ...], base: np.ndarray
 ) -> Generator[MotionStep, np.ndarray, np.ndarray]:
     """Codes both components, the vertical one knowing the horizontal one; returns how far they are from 0, at most 99."""
-    if len(rows) == 0:
+    if len(place[0]) == 0:
         return np.zeros(0, np.int32)
-    horizontal = yield MotionStep(base.astype(np.uint8), block, rows, columns, 0)
-    size = np.minimum(np.abs(horizontal.astype(np.int64)), 99)
-    after = 1 + np.searchsorted((1, 4), size, side="right")
-    vertical = yield MotionStep((base + after).astype(np.uint8), block, rows, columns, 1)
-    target[rows, columns] = np.stack([horizontal, vertical], axis=-1)
-    return np.minimum(size + np.minimum(np.abs(vertical.astype(np.int64)), 99), 99).astype(np.int32)
+    x, y = ((*place, np.full(len(place[0]), component)) for component in (0, 1))
+    yield from _send(coded, part, x, np.broadcast_to(base, len(place[0])))
+    size = np.minimum(np.abs(getattr(coded, part)[x].astype(np.int64)), 99)
+    yield from _send(coded, part, y, base + 1 + np.searchsorted((1, 4), size, side="right"))
+    return np.minimum(size + np.minimum(np.abs(getattr(coded, part)[y].astype(np.int64)), 99), 99).astype(np.int32)
+
+
+def _parity(h: int, w: int) -> np.ndarray:
+    return np.add.outer(np.arange(h), np.arange(w)) % 2
 
 
 def _around(values: np.ndarray, places: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Sum of the values at the given places around each; 0 beyond the edges."""
-    padded = np.pad(values, 1)
-    h, w = values.shape
-    return sum(padded[1 + y : 1 + y + h, 1 + x : 1 + x + w] for y, x in places)
+    """Sum of the values (..., h, w) at the given places around each; 0 beyond the edges."""
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 2) + [(1, 1), (1, 1)])
+    h, w = values.shape[-2:]
+    return sum(padded[..., 1 + y : 1 + y + h, 1 + x : 1 + x + w] for y, x in places)

@@ -1,13 +1,14 @@
 """The model of predicted frames as it codes: transforms in floating point around exact entropy and motion models.
 
-What steers the coder (vectors, latents, the latents of the frame before) is integers throughout; decoded frames and features
-never reach it. Shapes: frames y (1, 1, H, W) and uv (1, 2, H/2, W/2) float32 0..1, H and W multiples of 16; squares of 16x16
-pixels, h x w of them; vectors (2h, 2w, 2) int16; latents (80, 2h, 2w), of vid1 (256, h, w).
+What steers the coder (vectors, modes, latents of frames before) is integers throughout; decoded frames and features never reach
+it. Shapes: n frames that are coded together, each from s sides; frames y (n, 1, H, W) and uv (n, 2, H/2, W/2) float32 0..1, H
+and W multiples of 16; squares of 16x16 pixels, h x w of them; fields (n, s, 2h, 2w, 2) int16; latents (n, 80, 2h, 2w), of vid1
+(1, 256, h, w).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,39 +18,26 @@ from torch import Tensor
 from .entropy_model import SCALE_TABLES, LatentDecoder, LatentEncoder, Step, load_module, quality_row
 from .exact import plain_precision
 from .first_video_transform import Condition, FirstVideoSynthesis
+from .frame_order import Place
 from .hyperprior_net import HyperpriorNet
-from .motion_coding import MotionStep, Surprise, motion_steps, to_field
+from .motion_coding import MotionStep, Surprise, motion_steps, to_fields
+from .trace import Trace, Traces, expected_fields, surprise_of
 from .video_net import Reference, worth_coding
-from .video_transform import VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack, warp
+from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of
+from .video_transform import VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack
 
 SQUARE = 16  # pixels, each way, that frames are made of
+LARGE = 2**22  # samples of frames that are made together; more would save no time and take much memory
 LEVELS = 255 * 16  # decoded frames are rounded to sixteenths of a level, so that what differs between machines dies out
 
 
 @dataclass(frozen=True)
-class Past:
-    """Integers that the entropy model of the next frame sees: tokens of the latents and surprise of the motion."""
+class Coded:
+    """Frames that were coded together, as the coder gives them. latents: (n * positions, channels) in 1/64 steps."""
 
-    tokens: Tensor | None = None
-    surprise: Surprise | None = None
-
-
-@dataclass(frozen=True)
-class CodedFrame:
-    """A predicted frame as the coder gives it: vectors, and latents (positions, channels) in 1/64 steps."""
-
-    vectors: np.ndarray
+    fields: np.ndarray
+    modes: np.ndarray
     latents: np.ndarray
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a frame is told by the one before: the moved frame, packed, and moved features, of vid1 what it makes of both; and
-    the vectors (1, 2h, 2w, 2)."""
-
-    packed: Tensor
-    memory: Tensor
-    vectors: Tensor
 
 
 class VideoDecoder(LatentDecoder):
@@ -58,37 +46,60 @@ class VideoDecoder(LatentDecoder):
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
         super().__init__(tensors, device)
         self.first_motion_table = SCALE_TABLES + self.entropy.widths.hyper_latents
+        self.both_sides = self.entropy.widths.told == TOLD  # not of vid1 and vid2
         self.condition = Condition() if "condition.features.weight" in tensors else None  # of vid1
         if self.condition:
             load_module(self.condition, tensors, "condition.", device)
-        self.synthesis = FirstVideoSynthesis() if self.condition else VideoSynthesis()
+        self.synthesis = FirstVideoSynthesis() if self.condition else VideoSynthesis(sides=1 + self.both_sides)
         load_module(self.synthesis, tensors, "synthesis.", device)
 
     def grid(self, h: int, w: int) -> tuple[int, int]:
         """Rows and columns of latents of h x w squares."""
         return (h, w) if self.condition else (2 * h, 2 * w)
 
-    def steps(
-        self, h: int, w: int, quality: int, past: Past
-    ) -> Generator[MotionStep | Step, np.ndarray, tuple[CodedFrame, Past]]:
-        """Yields what the coder needs for the next symbols of a frame of h x w squares, and is sent them; see EntropyModel."""
-        motion = motion_steps(h, w, past.surprise)
-        step = next(motion)
-        while True:
-            symbols = yield step
-            try:
-                step = motion.send(symbols)
-            except StopIteration as end:
-                differences, surprise = end.value
-                break
-        vectors = to_field(differences)
-        grid = self.grid(h, w)
-        latents = yield from self.entropy.steps(*grid, quality, self._told(past.tokens, vectors))
-        return CodedFrame(vectors, latents), Past(self.entropy.tokens(latents, *grid, quality), surprise)
+    def expected(self, places: Sequence[Place], traces: Traces, h: int, w: int) -> np.ndarray | None:
+        """Fields that are expected of frames of h x w squares; None for a model that expects nothing."""
+        if not self.both_sides:
+            return None
+        return np.stack([expected_fields(place, traces, (2 * h, 2 * w)) for place in places])
 
-    def _told(self, tokens: Tensor | None, vectors: np.ndarray) -> Tensor | None:
-        """What the temporal context sees: latents of the frame before, moved, and tokens of the vectors."""
-        field = torch.from_numpy(vectors)[None].to(self.device)
+    def steps(
+        self, places: Sequence[Place], h: int, w: int, quality: int, traces: Traces
+    ) -> Generator[MotionStep | Step, np.ndarray, tuple[Coded, list[Trace]]]:
+        """Yields what the coder needs for the next symbols of the frames of a level, of h x w squares, and is sent them; see
+        EntropyModel. Returns the frames and what each leaves for later ones."""
+        n, sides = len(places), len(places[0].sources)
+        motion, surprise = yield from motion_steps(n, sides, h, w, surprise_of(places, traces, (h, w)), self.both_sides)
+        fields = to_fields(motion, self.expected(places, traces, h, w))
+        grid = self.grid(h, w)
+        told = self._told(places, traces, fields, motion.modes)
+        latents = yield from self.entropy.steps(*grid, quality, told, n)
+        tokens = self.entropy.tokens(latents, *grid, quality)
+        left = [
+            Trace(tokens[i : i + 1], Surprise(surprise.squares[i : i + 1], surprise.blocks[i : i + 1]), fields[i], place)
+            for i, place in enumerate(places)
+        ]
+        return Coded(fields, motion.modes, latents), left
+
+    def _told(self, places: Sequence[Place], traces: Traces, fields: np.ndarray, modes: np.ndarray) -> Tensor | None:
+        """What the temporal context sees: latents of the frames before and after, moved, and tokens of the motion."""
+        moves = torch.from_numpy(fields).to(self.device)
+        if not self.both_sides:
+            return self._told_first(traces[places[0].before].tokens, moves[:, 0])
+        shape = (len(places), *moves.shape[2:4], self.entropy.widths.latents)
+        sources = []
+        for side in range(moves.shape[1]):
+            known = [traces[place.sources[side]].tokens for place in places]
+            blank = torch.zeros((1, *shape[1:]), dtype=self.entropy.dtype, device=self.device)
+            sources.append(torch.cat([blank if t is None else t for t in known]).permute(0, 3, 1, 2))
+        kept = torch.from_numpy(modes).to(self.device)
+        sizes = moved_sizes(sources, moves, kept)
+        distance = torch.tensor([place.number - place.before for place in places])
+        told = told_of(moves, kept, places[0].depth, distance).to(self.entropy.dtype) * 64
+        return torch.cat([sizes, told], dim=1).permute(0, 2, 3, 1)
+
+    def _told_first(self, tokens: Tensor | None, field: Tensor) -> Tensor | None:
+        """The same for vid1 and vid2."""
         if tokens is not None:
             tokens = move_latents(tokens.permute(0, 3, 1, 2), field).permute(0, 2, 3, 1)
         if self.condition:
@@ -99,31 +110,40 @@ class VideoDecoder(LatentDecoder):
         return torch.cat([tokens, motion], dim=-1)
 
     @torch.inference_mode()
-    def predict(self, reference: Reference, vectors: np.ndarray, quality: int) -> Prediction:
-        """What the next frame is told by `reference`."""
-        field = torch.from_numpy(vectors)[None].to(self.device)
+    def predict(self, sources: Sequence[Sequence[Reference]], fields: np.ndarray, modes: np.ndarray) -> Prediction:
+        """What frames are told by those before and after. sources: those of each frame in turn."""
+        sides = [Reference.joined(side) for side in zip(*sources)]
+        moves, kept = (torch.from_numpy(part).to(self.device) for part in (fields, modes))
         with plain_precision(self.device):
-            packed = pack(warp(reference.y, field), warp(reference.uv, field))
-            memory = warp(reference.features, field, "bilinear")
-            if self.condition:
-                memory = memory.contiguous(memory_format=torch.channels_last)
-                memory = self.condition(packed, memory, quality_row(quality).to(self.device))
-            return Prediction(packed, memory, field)
+            return predict(sides, moves, kept)
 
     @torch.inference_mode()
-    def synthesise(self, latents: np.ndarray, prediction: Prediction, quality: int) -> Reference:
-        """Latents in 1/64 steps to the decoded frame and features. The latents of the reference are left empty."""
-        grid = self.grid(*(n // 2 for n in prediction.packed.shape[2:]))
-        restored = torch.from_numpy(self.dequantise(latents, *grid, quality))[None].to(self.device)
+    def synthesise(self, latents: np.ndarray, prediction: Prediction, quality: int) -> list[Reference]:
+        """Latents in 1/64 steps to the decoded frames and features. The latents of the references are left empty."""
+        n = len(prediction.packed)
+        if n > 1 and prediction.packed.numel() > LARGE:
+            parts = np.split(latents, n)
+            return [one for i in range(n) for one in self.synthesise(parts[i], prediction.of(i), quality)]
+        grid = self.grid(*(size // 2 for size in prediction.packed.shape[2:]))
+        parts = latents.reshape(n, -1, latents.shape[1])
+        restored = torch.from_numpy(np.stack([self.dequantise(part, *grid, quality) for part in parts])).to(self.device)
         restored = restored.contiguous(memory_format=torch.channels_last)
+        row = quality_row(quality).to(self.device)
         with plain_precision(self.device):
-            known = (restored, prediction.packed, prediction.memory, quality_row(quality).to(self.device))
-            if not self.condition:
-                in_steps = torch.from_numpy(latents).to(self.device).t().view(1, -1, *grid) / 64
-                known = *known, active_blocks(in_steps, prediction.vectors)
-            packed, features = self.synthesis(*known)
+            if self.condition:
+                memory = prediction.memory.contiguous(memory_format=torch.channels_last)
+                packed, features = self.synthesis(
+                    restored, prediction.packed, self.condition(prediction.packed, memory, row), row
+                )
+            else:
+                in_steps = torch.from_numpy(parts).to(self.device).permute(0, 2, 1).reshape(n, -1, *grid) / 64
+                active = active_blocks(in_steps, prediction.fields)
+                difference = prediction.difference if self.both_sides else None
+                packed, features = self.synthesis(
+                    restored, prediction.packed, difference, prediction.memory, row.expand(n), active
+                )
             y, uv = (round_levels(planes) for planes in unpack(packed))
-        return Reference(y, uv, features, y[:, :0])
+        return [Reference(y[i : i + 1], uv[i : i + 1], features[i : i + 1], y[:1, :0]) for i in range(n)]
 
 
 class VideoEncoder(LatentEncoder):
@@ -136,15 +156,18 @@ class VideoEncoder(LatentEncoder):
 
     @torch.inference_mode()
     def analyse(self, y: Tensor, uv: Tensor, prediction: Prediction) -> Tensor:
-        """A frame to latents (1, 80, H/8, W/8)."""
+        """Frames to latents (n, 80, H/8, W/8)."""
         with plain_precision(self.device):
             return self.analysis(pack(y, uv), prediction.packed)
 
     @torch.inference_mode()
-    def hyper_and_kept(self, scaled: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
-        """Latents in steps (h * w, L) to hyper-latent symbols, and which positions are worth their bits; see `worth_coding`."""
-        grid = torch.from_numpy(scaled).t().view(1, -1, h, w).contiguous().to(self.device)
-        kept = worth_coding(grid)
+    def hyper_and_kept(
+        self, scaled: np.ndarray, n: int, h: int, w: int, thrift: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Latents in steps (n * h * w, L) to hyper-latent symbols, and which positions are worth their bits; see
+        `worth_coding`."""
+        grid = torch.from_numpy(scaled).view(n, h * w, -1).transpose(1, 2).reshape(n, -1, h, w).to(self.device)
+        kept = worth_coding(grid, thrift)
         return self.hyper(HyperpriorNet.sparse_symbols(grid, kept)), kept.cpu().numpy().reshape(-1) > 0
 
 
@@ -156,8 +179,3 @@ def round_levels(planes: Tensor) -> Tensor:
 def intra_reference(y: Tensor, uv: Tensor) -> Reference:
     """The reference that a frame leaves which was coded as a picture."""
     return Reference.intra(round_levels(y), round_levels(uv))
-
-
-def forget_features(reference: Reference) -> Reference:
-    """The reference without features: errors that have built up in them end here."""
-    return Reference(reference.y, reference.uv, torch.zeros_like(reference.features), reference.latents)

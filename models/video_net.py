@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,23 +11,11 @@ from torch import Tensor
 
 from .hyperprior_net import SPARSE_DEAD_ZONE, HyperpriorNet, Widths, dead_zone
 from .transform import QUALITY_ROWS
-from .video_transform import (
-    GAIN,
-    LATENTS,
-    MEMORY,
-    MOTION_TOKENS,
-    VideoAnalysis,
-    VideoSynthesis,
-    active_blocks,
-    motion_tokens,
-    move_latents,
-    pack,
-    unpack,
-    warp,
-)
+from .video_prediction import TOLD, moved_sizes, predict, told_of
+from .video_transform import GAIN, LATENTS, MEMORY, VideoAnalysis, VideoSynthesis, active_blocks, pack, unpack
 
 WIDTHS = Widths(
-    groups=(16, LATENTS - 16), hyper_latents=8, hyper_features=48, context=96, temporal=32, told=MOTION_TOKENS
+    groups=(16, LATENTS - 16), hyper_latents=8, hyper_features=48, context=96, temporal=32, told=TOLD
 )
 
 # A block is coded if it saves this much squared error, in quantiser steps, for each bit that it may cost: at the step of
@@ -43,12 +32,15 @@ def lagrangian(row: Tensor) -> Tensor:
     return 0.0016 * 212.5 ** (row / (QUALITY_ROWS - 1))
 
 
-def worth_coding(scaled: Tensor) -> Tensor:
-    """Which blocks of latents in steps (B, L, h, w) are worth their bits: (B, 1, h, w), 0 or 1."""
+def worth_coding(scaled: Tensor, thrift: float = 1.0) -> Tensor:
+    """Which blocks of latents in steps (B, L, h, w) are worth their bits: (B, 1, h, w), 0 or 1.
+
+    thrift: what a bit is worth beside WORTH.
+    """
     symbols = HyperpriorNet.sparse_symbols(scaled, None)
     saved = (scaled.square() - (scaled - symbols).square()).sum(1, keepdim=True)
     count = (symbols != 0).sum(1, keepdim=True)
-    return (saved > WORTH * (SYMBOL_BITS * count + BLOCK_BITS)).to(scaled.dtype)
+    return (saved > thrift * WORTH * (SYMBOL_BITS * count + BLOCK_BITS)).to(scaled.dtype)
 
 
 def weighted_mse(y: Tensor, uv: Tensor, y_coded: Tensor, uv_coded: Tensor) -> Tensor:
@@ -58,12 +50,24 @@ def weighted_mse(y: Tensor, uv: Tensor, y_coded: Tensor, uv_coded: Tensor) -> Te
 
 @dataclass
 class Reference:
-    """What the next frame is predicted from: the decoded planes, the features and the quantised latents."""
+    """What other frames are predicted from: the decoded planes, the features and the quantised latents."""
 
     y: Tensor
     uv: Tensor
     features: Tensor
     latents: Tensor
+
+    def forgetful(self) -> Reference:
+        """The same without features: errors that have built up in them end here."""
+        return Reference(self.y, self.uv, torch.zeros_like(self.features), self.latents)
+
+    @staticmethod
+    def joined(parts: Sequence[Reference]) -> Reference:
+        """Several as one batch, for the decoder: without latents."""
+        if len(parts) == 1:
+            return parts[0]
+        planes = [torch.cat([getattr(part, name) for part in parts]) for name in ("y", "uv", "features")]
+        return Reference(*planes, parts[0].latents[:0])
 
     @staticmethod
     def intra(y: Tensor, uv: Tensor) -> Reference:
@@ -96,16 +100,31 @@ class VideoNet(HyperpriorNet):
         return dead_zone(log2_scale).clamp_min(SPARSE_DEAD_ZONE)
 
     def forward(
-        self, y: Tensor, uv: Tensor, reference: Reference, vectors: Tensor, row: Tensor, training_noise: bool = True
+        self,
+        y: Tensor,
+        uv: Tensor,
+        sources: Sequence[Reference],
+        fields: Tensor,
+        modes: Tensor,
+        depth: int,
+        distance: Tensor,
+        row: Tensor,
+        thrift: float = 1.0,
+        training_noise: bool = True,
     ) -> tuple[Reference, Tensor]:
-        """A frame and what it is predicted from to the next reference, with the decoded frame, and the bits (B,)."""
-        prediction = pack(warp(reference.y, vectors), warp(reference.uv, vectors))
-        memory = warp(reference.features, vectors, "bilinear")
-        latents = self.analysis(pack(y, uv), prediction)
-        previous = torch.cat([move_latents(reference.latents, vectors), motion_tokens(vectors)], dim=1)
+        """Frames and what they are predicted from to a reference, with the decoded frames, and the bits (B,).
+
+        sources: one for each side; fields, modes, depth, distance: see video_prediction.py; thrift: see `worth_coding`.
+        """
+        prediction = predict(sources, fields, modes)
+        latents = self.analysis(pack(y, uv), prediction.packed)
+        sizes = moved_sizes([s.latents for s in sources], fields, modes)
         step = self.steps(row)
-        kept = worth_coding((latents / step).detach().float())
-        quantised, bits, hyper_bits = self.entropy(latents, row, training_noise, previous, kept)
-        active = active_blocks(quantised.detach() / step, vectors)
-        packed, features = self.synthesis(self.restore(quantised, row), prediction, memory, row, active)
+        kept = worth_coding((latents / step).detach().float(), thrift)
+        told = torch.cat([sizes, told_of(fields, modes, depth, distance)], dim=1)
+        quantised, bits, hyper_bits = self.entropy(latents, row, training_noise, told, kept)
+        active = active_blocks(quantised.detach() / step, fields)
+        packed, features = self.synthesis(
+            self.restore(quantised, row), prediction.packed, prediction.difference, prediction.memory, row, active
+        )
         return Reference(*unpack(packed.float()), features, quantised), bits + hyper_bits

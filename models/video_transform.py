@@ -1,14 +1,17 @@
 """Transforms of the video model: a frame is coded as what its motion-compensated prediction does not tell.
 
-The latents of an 8x8 block are the Karhunen-Loeve transform (KLT) of what differs from the prediction. The synthesis is
-conditional (DCVC, Li et al. 2021, arXiv:2109.15047 section 3): it sees the prediction and the features of the previous frame,
-both moved by the vectors, and corrects what the transform gives. What motion leaves is rare and local, so blocks are small.
+The latents of an 8x8 block are a linear transform of what differs from the prediction: cosines (DCT) of Y, U and V, of vid2 a
+Karhunen-Loeve transform (KLT). The synthesis is conditional (DCVC, Li et al. 2021, arXiv:2109.15047 section 3): it sees the
+prediction and the features of frames before, moved by the vectors, and corrects what the transform gives. What motion leaves is
+rare and local, so blocks are small.
 
 Shapes: planes y (B, 1, H, W) and uv (B, 2, H/2, W/2), 0..1; H and W multiples of 16; features (B, 32, H/8, W/8), passed from
 frame to frame; latents (B, 80, H/8, W/8); vectors (B, H/8, W/8, 2) in quarters of a pixel, horizontal first.
 """
 
 from __future__ import annotations
+
+import functools
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +21,7 @@ from .transform import GatedBlock
 
 BLOCK = 8  # pixels, each way, that share a vector
 FEATURES = 96  # samples of an 8x8 block in 4:2:0
-LATENTS = 80  # the weakest 16 directions of the KLT are left out
+LATENTS = 80  # the weakest 16 directions are left out
 GAIN = 4.0  # latents count quarters of a pixel unit: the entropy model's context has steps of 1/64
 MEMORY = 32  # features that are passed from frame to frame, within -1..1 so that they cannot grow without end
 MOTION_TOKENS = 2  # what the entropy model is told of the vector of a block
@@ -40,34 +43,40 @@ def unpack(packed: Tensor) -> tuple[Tensor, Tensor]:
 def warp(source: Tensor, vectors: Tensor, mode: str = "bicubic") -> Tensor:
     """What each block finds in `source` (B, C, h, w) of any resolution, edges continued; same shape."""
     h, w = source.shape[2:]
-    block = h // vectors.shape[1]
+    rows, columns = vectors.shape[1:3]
+    block = h // rows
     unit = torch.tensor([w, h], device=source.device) * (4 * BLOCK / block / 2)  # quarters of a pixel in half the side
-    move = (vectors.to(torch.float32) / unit).permute(0, 3, 1, 2)
-    grid = F.interpolate(move, scale_factor=block, mode="nearest").permute(0, 2, 3, 1)
-    x = (torch.arange(w, device=source.device) + 0.5) * (2 / w) - 1
-    y = (torch.arange(h, device=source.device) + 0.5) * (2 / h) - 1
-    grid = grid + torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    move = vectors.to(torch.float32) / unit
+    grid = (move[:, :, None, :, None] + _places(h, w, source.device).view(rows, block, columns, block, 2)).view(-1, h, w, 2)
     return F.grid_sample(source.float(), grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+@functools.lru_cache(maxsize=8)
+def _places(h: int, w: int, device: torch.device) -> Tensor:
+    """Where the samples of a plane stand, as `grid_sample` counts: (h, w, 2)."""
+    with torch.inference_mode(False):  # kept, and used in training too
+        x = (torch.arange(w, device=device) + 0.5) * (2 / w) - 1
+        y = (torch.arange(h, device=device) + 0.5) * (2 / h) - 1
+        return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
 class Trunk(nn.Module):
     """What is known of each block to features (B, 96, H/8, W/8): 1x1 in, gated residual blocks."""
 
-    def __init__(self, blocks: int) -> None:
+    def __init__(self, blocks: int, sides: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(LATENTS + FEATURES + MEMORY, FEATURES, 1)
+        self.enter = nn.Conv2d(LATENTS + sides * FEATURES + MEMORY, FEATURES, 1)
         self.blocks = nn.ModuleList(GatedBlock(FEATURES) for _ in range(blocks))
 
-    def forward(self, latents: Tensor, prediction: Tensor, memory: Tensor, row: Tensor) -> Tensor:
-        x = torch.cat([latents, (prediction - 0.5) * GAIN, memory], dim=1)
-        x = self.enter(x.contiguous(memory_format=torch.channels_last))
+    def forward(self, known: Tensor, row: Tensor) -> Tensor:
+        x = self.enter(known.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             x = block(x, row)
         return x
 
 
 class VideoAnalysis(nn.Module):
-    """A frame and its prediction, both packed, to latents (B, 80, H/8, W/8): a Karhunen-Loeve transform, see `VideoNet`."""
+    """A frame and its prediction, both packed, to latents (B, 80, H/8, W/8): a fixed transform, see `VideoNet`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,16 +87,17 @@ class VideoAnalysis(nn.Module):
 
 
 class VideoSynthesis(nn.Module):
-    """Latents, packed prediction and moved features to the packed frame and the features for the next one.
+    """Latents, packed prediction and moved features to the packed frame and the features for later ones.
 
+    difference: between the sides that frames are predicted from, packed; None in a model that has one side only.
     active: see `active_blocks`. What stands still and is not coded anew stays what it was, from frame to frame: the smallest
     correction would add up.
     """
 
-    def __init__(self, blocks: int = 4) -> None:
+    def __init__(self, sides: int = 2, blocks: int = 4) -> None:
         super().__init__()
         self.patch = nn.Conv2d(LATENTS, FEATURES, 1, bias=False)
-        self.trunk = Trunk(blocks)
+        self.trunk = Trunk(blocks, sides)
         self.correct = nn.Conv2d(FEATURES, FEATURES, 1)
         self.features = nn.Conv2d(FEATURES, MEMORY, 1)
         for layer in (self.correct, self.features):
@@ -95,9 +105,12 @@ class VideoSynthesis(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(
-        self, latents: Tensor, prediction: Tensor, memory: Tensor, row: Tensor, active: Tensor
+        self, latents: Tensor, prediction: Tensor, difference: Tensor | None, memory: Tensor, row: Tensor, active: Tensor
     ) -> tuple[Tensor, Tensor]:
-        x = self.trunk(latents, prediction, memory, row)
+        known = [latents, (prediction - 0.5) * GAIN, memory]
+        if difference is not None:
+            known.append(difference * GAIN)
+        x = self.trunk(torch.cat(known, dim=1), row)
         change = (self.patch(latents) + self.correct(x)) * (active / GAIN)
         return prediction + change, self.features(x).clamp(-1, 1)
 
@@ -117,12 +130,12 @@ def move_latents(latents: Tensor, vectors: Tensor) -> Tensor:
     return latents.flatten(2).gather(2, index).view(latents.shape)
 
 
-def active_blocks(in_steps: Tensor, vectors: Tensor) -> Tensor:
+def active_blocks(in_steps: Tensor, fields: Tensor) -> Tensor:
     """Blocks (B, 1, h, w) float32, 0 or 1: those that move or have a latent of half a step, and those around them.
 
-    in_steps: latents (B, L, h, w) in quantiser steps; vectors: (B, h, w, 2).
+    in_steps: latents (B, L, h, w) in quantiser steps; fields: (B, s, h, w, 2).
     """
-    active = (in_steps.abs() >= 0.5).any(1, keepdim=True) | (vectors != 0).any(3)[:, None]
+    active = (in_steps.abs() >= 0.5).any(1, keepdim=True) | (fields != 0).any(4).any(1, keepdim=True)
     return F.max_pool2d(active.float(), 3, stride=1, padding=1)
 
 

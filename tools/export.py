@@ -31,15 +31,17 @@ from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
 from vqc.models.motion_coding import TABLES as MOTION_TABLES
-from vqc.models.motion_coding import MotionStep, to_differences
+from vqc.models.motion_coding import MotionStep, to_fields, to_motion
+from vqc.models.trace import Trace
 from vqc.models.transform import QUALITY_ROWS
-from vqc.models.video_hyperprior import Past, VideoDecoder, VideoEncoder, intra_reference
+from vqc.models.video_hyperprior import VideoDecoder, VideoEncoder, intra_reference
 from vqc.models.video_net import VideoNet
 from vqc.models.weights import FOLDER
 from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables
-from vqc.tools.train.clips import list_clips, load_clips, random_walk
+from vqc.tools.train.clips import ORDER, STRUCTURES, list_clips, load_clips, random_walk
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
+from vqc.video_encoding import DEEPER
 
 
 def export_entropy(net: HyperpriorNet) -> dict[str, Tensor]:
@@ -109,33 +111,41 @@ def count_grids(encoder: LatentEncoder, model: EntropyModel, grids: Iterable[tup
 
 
 def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argparse.Namespace, counts: SymbolCounts) -> None:
-    """Counts the symbols of predicted frames in random crops of clips, vectors included."""
+    """Counts the symbols of predicted frames in random crops of clips, motion included."""
     rng = random.Random(5)
     clips = load_clips(list_clips(arguments.data), arguments.checkpoint.parent.parent / "clips")
     for _ in tqdm(range(arguments.crops), desc="tables", disable=None):
-        quality = rng.randrange(QUALITY_MAX + 1)
+        quality, length = rng.randrange(QUALITY_MAX + 1), rng.choice(list(STRUCTURES))
         walk = random_walk(clips, 240, quality / 100, rng)
-        reference = intra_reference(*(torch.from_numpy(p.copy())[None].float() / 255 for p in (walk.y0, walk.uv0)))
-        past = Past()
-        for _ in range(rng.choice([2, 5, 10])):
-            y, uv, vectors = walk.step()
-            y, uv = (torch.from_numpy(p.copy())[None].float() / 255 for p in (y, uv))
-            prediction = decoder.predict(reference, vectors, quality)
+        references = {0: intra_reference(*(torch.from_numpy(p.copy())[None].float() / 255 for p in (walk.y0, walk.uv0)))}
+        traces = {0: Trace()}
+        unit = walk.unit(length)
+        for places in ORDER[length]:
+            crops = [unit[place.number] for place in places]
+            y, uv = (torch.from_numpy(np.stack(p)).float() / 255 for p in zip(*((c.y, c.uv) for c in crops)))
+            h, w = crops[0].modes.shape
+            level_quality = max(quality + DEEPER[min(places[0].depth, len(DEEPER) - 1)], 0)
+            motion = to_motion(
+                np.stack([c.fields for c in crops]), np.stack([c.modes for c in crops]), decoder.expected(places, traces, h, w)
+            )
+            fields = to_fields(motion, decoder.expected(places, traces, h, w))
+            prediction = decoder.predict([[references[n] for n in p.sources] for p in places], fields, motion.modes)
             latents = encoder.analyse(y, uv, prediction)
-            scaled, differences = in_steps(decoder, latents, quality), to_differences(vectors)
-            hyper, kept = encoder.hyper_and_kept(scaled, *latents.shape[2:])
+            scaled = in_steps(decoder, latents, level_quality)
+            hyper, kept = encoder.hyper_and_kept(scaled, len(places), *latents.shape[2:])
 
-            def code(step: MotionStep | Step, hyper=hyper, scaled=scaled, kept=kept, differences=differences) -> np.ndarray:
+            def code(step: MotionStep | Step, hyper=hyper, scaled=scaled, kept=kept, motion=motion) -> np.ndarray:
                 if isinstance(step, MotionStep):
-                    symbols = step.symbols(differences)
-                    table_ids = step.table_ids.astype(np.uint16) + decoder.first_motion_table
+                    symbols, table_ids = step.symbols(motion), step.table_ids + decoder.first_motion_table
                 else:
                     symbols, table_ids = hyper if step.means is None else encoder.quantise(scaled, step, kept), step.table_ids
                 counts.add(symbols, table_ids)
                 return symbols
 
-            coded, past = run_steps(decoder.steps(*(n // 2 for n in latents.shape[2:]), quality, past), code)
-            reference = decoder.synthesise(coded.latents, prediction, quality)
+            coded, left = run_steps(decoder.steps(places, h, w, level_quality, traces), code)
+            decoded = decoder.synthesise(coded.latents, prediction, level_quality)
+            for place, reference, trace in zip(places, decoded, left):
+                references[place.number], traces[place.number] = reference, trace
 
 
 def network_of(state: dict[str, Tensor]) -> HyperpriorNet:

@@ -57,7 +57,7 @@ def _sound_digest(reader: Reader, header: AudioHeader, device: torch.device) -> 
 
 
 def _video_digest(reader: Reader, header: VideoHeader, device: torch.device) -> str:
-    """Of frames alone: latents of first frames, vectors and latents of the others."""
+    """Of frames alone: latents of first frames, of the others vectors, modes where there are any, and latents."""
     pictures, decoder = load_video_decoder(header, device)
     digest = hashlib.sha256()
     for segment in reader.segments():
@@ -65,8 +65,9 @@ def _video_digest(reader: Reader, header: VideoHeader, device: torch.device) -> 
             group = unpack_group(segment, header)
             latents, first = read_picture(pictures, group.intra, *grid_of(header), group.intra_quality)
             digest.update(latents.astype("<i8").tobytes())
-            for frame in read_predicted(decoder, group, header, first, segment.digest):
-                digest.update(frame.vectors.astype("<i8").tobytes() + frame.latents.astype("<i8").tobytes())
+            for level in read_predicted(decoder, group, header, first, segment.digest):
+                parts = [level.fields, level.latents] if group.runs is None else [level.fields, level.modes, level.latents]
+                digest.update(b"".join(part.astype("<i8").tobytes() for part in parts))
     return digest.hexdigest()
 
 

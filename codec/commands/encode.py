@@ -45,6 +45,7 @@ class VideoChoice:
     audio: str = "code"
     sound_quality: float | None = None
     group: int | None = None
+    bframes: int | None = None
     jobs: int = 1
 
 
@@ -173,13 +174,18 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
     "--sound-quality",
     type=FiniteFloat(0, 100),
     metavar="Q",
-    help="Of the sound track of a video, where it is coded.  [default: that of the frames, at least 70]",
+    help="Of the sound track of a video, where it is coded.  [default: that of the frames, at least 60]",
 )
 @click.option(
     "--group",
     type=click.IntRange(1, 4096),
     metavar="FRAMES",
     help="Of a video: code so many frames together; decoding can begin only where a group does.  [default: 32]",
+)
+@click.option(
+    "--bframes",
+    type=click.IntRange(0, 3),
+    help="Of a video: predict at most so many frames in a row from both sides; 0 codes without delay.  [default: 3]",
 )
 @batch_options
 @cluster_option
@@ -199,6 +205,7 @@ def encode(
     no_sound: bool,
     sound_quality: float | None,
     group: int | None,
+    bframes: int | None,
     output_dir: str | None,
     jobs: int,
     force: bool,
@@ -220,7 +227,7 @@ def encode(
     wish = chosen_quality(quality, bpp, bitrate, target_size)
     todo = jobs_for(inputs, output_dir, extension=EXTENSION, wanted=is_encodable, is_output=is_vqc, as_json=messages.as_json)
     workers = min(jobs, len(todo))
-    video = VideoChoice("none" if no_sound else audio or "code", sound_quality, group, groups_at_a_time(jobs, todo))
+    video = VideoChoice("none" if no_sound else audio or "code", sound_quality, group, bframes, groups_at_a_time(jobs, todo))
     work = EncodeFile(wish, effort, strip, frame, force, engine, workers, video, model)
     click.get_current_context().exit(report(run_files(work, todo, workers, cluster), len(todo), messages))
 

@@ -15,6 +15,7 @@ import vqc
 from vqc.bitstream import Corrupt, Reader, VqcError, Writer
 from vqc.video import Frame, VideoFormat
 from vqc.video_files import open_video
+from vqc.video_payload import unpack_group
 from vqc.video_writers import open_writer
 
 CLIP = Path(__file__).parents[2] / "samples" / "clip.mkv"
@@ -54,6 +55,34 @@ def test_a_better_quality_is_larger_and_nearer():
         data = vqc.encode(CLIP, quality=quality, sound=False)
         results.append((len(data), np.mean([psnr(a.y, b.y) for a, b in zip(vqc.decode(data), originals())])))
     assert results == sorted(results) and results[2][1] > results[0][1] + 5
+
+
+@pytest.mark.parametrize("bframes", [0, 1, 2, 3])
+def test_frames_come_back_in_whatever_order_they_are_coded(bframes):
+    expected = originals()[:10]
+    data = vqc.encode(iter(expected), fps=10, quality=50, bframes=bframes)
+    reader = Reader(io.BytesIO(data))
+    runs = unpack_group(next(reader.segments()), reader.header).runs
+    assert max(runs) <= bframes + 1 and sum(runs) == 9
+    result = list(vqc.decode(data))
+    assert [f.tick for f in result] == [f.tick for f in expected]
+    assert min(psnr(a.y, b.y) for a, b in zip(result, expected)) > 26
+
+
+def test_frames_that_are_predicted_from_both_sides_make_smaller_files():
+    one_side, both = (vqc.encode(CLIP, quality=50, sound=False, bframes=n) for n in (0, 3))
+    assert len(both) < len(one_side)
+
+
+def test_a_scene_begins_a_group(tmp_path):
+    scene = originals()[:7]
+    other = [replace(frame, y=255 - np.rot90(frame.y, 2), tick=frame.tick + scene[-1].tick + 1) for frame in scene[:5]]
+    for jobs in (1, 2):
+        data = vqc.encode(iter([*scene, *other]), fps=25, quality=30, jobs=jobs)
+        reader = Reader(io.BytesIO(data))
+        assert [len(unpack_group(segment, reader.header).ticks) for segment in reader.segments()] == [7, 5]
+        assert vqc.inspect(data).frames == 12
+        assert len(list(vqc.decode(data))) == 12
 
 
 def test_the_sound_comes_back_in_step(coded):
@@ -266,6 +295,16 @@ def test_segments_on_planes_that_a_video_has_not_are_passed_over(coded, frames):
 def test_a_bit_rate_is_met():
     data = vqc.encode(CLIP, bitrate=150, sound=False)
     assert len(data) * 8 / 1000 == pytest.approx(150, rel=0.1)
+
+
+def test_a_bit_rate_is_kept_to_by_the_groups_after_those_that_were_searched(monkeypatch):
+    monkeypatch.setattr(vqc.api, "SEARCHED_FRAMES", 3)  # whose quality is too low for what follows
+    frames = [replace(frame, tick=25 * k + frame.tick) for k in range(6) for frame in originals()]
+    data = vqc.encode(iter(frames), fps=25, bitrate=250, group=5)
+    kbps = len(data) * 8 / 1000 / (len(frames) / 25)
+    assert kbps == pytest.approx(250, rel=0.1)
+    reader = Reader(io.BytesIO(data))
+    assert len({unpack_group(segment, reader.header).qualities for segment in reader.segments()}) > 1
 
 
 def test_a_cover_beside_music_is_no_video(tmp_path):

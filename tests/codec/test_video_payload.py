@@ -21,25 +21,52 @@ HEADER = VideoHeader("vid1", b"12345678", 1, "img1", b"abcdefgh", 352, 288, 1, 1
     st.binary(max_size=40),
     st.binary(max_size=40),
     st.integers(0, 10**6),
+    st.sampled_from([None, 1, 3, 4, 16]),
 )
-def test_groups_come_back(steps, first, quality, qualities, intra, predicted, number):
+def test_groups_come_back(steps, first, quality, qualities, intra, predicted, number, run):
     ticks = [first]
     for step in steps[1:]:
         ticks.append(ticks[-1] + step)
-    group = Group(tuple(ticks), quality, tuple(qualities), intra, predicted)
+    whole, rest = divmod(len(ticks) - 1, run or 1)
+    runs = None if run is None else (run,) * whole + (1,) * rest
+    group = Group(tuple(ticks), quality, tuple(qualities), intra, predicted, runs, 0 if run is None else number)
     payload = pack_group(group, HEADER, number)
     assert unpack_group(Segment(number, FRAMES, payload, 0), HEADER) == group
 
 
 def test_regular_time_stamps_cost_a_byte_whatever_the_group():
     for number in (0, 1, 77):
-        ticks = regular_ticks(HEADER, number, 32, 100)
+        ticks = regular_ticks(HEADER, 32 * number, 32, 100)
         payload = pack_group(Group(ticks, 10, (10,), b"", b""), HEADER, number)
         assert len(payload) == 6
     # 30000/1001 frames a second in milliseconds: 33 and 34 in turn, without drift
     assert regular_ticks(HEADER, 0, 4, 0) == (0, 33, 67, 100)
-    whole = [t for g in range(40) for t in regular_ticks(HEADER, g, 32, round(g * 32 * 1001 / 30))]
+    whole = [t for g in range(40) for t in regular_ticks(HEADER, 32 * g, 32, round(g * 32 * 1001 / 30))]
     assert all(abs(t - k * 1001 / 30) < 1 for k, t in enumerate(whole))
+
+
+def test_time_stamps_stay_regular_behind_a_group_that_ended_early():
+    ticks = regular_ticks(HEADER, 64 - 11, 16, 1768)
+    payload = pack_group(Group(ticks, 10, (10,), b"", b"", (4, 4, 4, 3), 11), HEADER, 2)
+    assert len(payload) == 14 and unpack_group(Segment(2, FRAMES, payload, 0), HEADER).ticks == ticks
+
+
+@pytest.mark.parametrize(
+    "runs", [(), (4, 4), (4, 4, 4, 4), (17,)], ids=["none", "too few", "too many", "too long"]
+)
+def test_runs_that_do_not_fit_are_corrupt(runs):
+    group = Group(tuple(range(13)), 10, (10,), b"", b"", runs)
+    with pytest.raises(Corrupt, match="run"):
+        unpack_group(Segment(0, FRAMES, pack_group(group, HEADER, 0), 0), HEADER)
+
+
+def test_qualities_go_by_depth_in_runs_and_in_turn_without():
+    def qualities(runs, count):
+        levels = list(Group(tuple(range(count)), 10, (30, 20), b"", b"", runs).levels())
+        return [(place.number, quality) for places, quality in levels for place in places]
+
+    assert qualities(None, 4) == [(1, 30), (2, 20), (3, 30)]
+    assert qualities((4, 1), 6) == [(4, 30), (2, 20), (1, 20), (3, 20), (5, 30)]
 
 
 @pytest.mark.parametrize("ticks", [(5, 5), (5, 4)])
@@ -54,6 +81,7 @@ def test_any_bytes_are_a_group_or_corrupt(payload):
         group = unpack_group(Segment(0, FRAMES, payload, 0), HEADER)
     except Corrupt:
         return
+    assert sum(len(places) for places, _ in group.levels()) == len(group.ticks) - 1
     assert len(group.ticks) <= HEADER.group and max(*group.qualities, group.intra_quality) <= 1000
 
 

@@ -1,20 +1,32 @@
-"""Vector fields survive their coding whatever they are, and any symbols decode to some field."""
+"""Motion survives its coding whatever it is, and any symbols decode to some motion."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from vqc.models.motion_coding import TABLES, motion_steps, to_differences, to_field
+from vqc.models.motion_coding import (
+    AFTER,
+    ALL,
+    BEFORE,
+    DIRECT,
+    ONE_SIDE_TABLES,
+    TABLES,
+    coded_sides,
+    motion_steps,
+    scaled_field,
+    to_fields,
+    to_motion,
+)
 
 
-def run(h, w, before, symbols_of):
-    steps, written = motion_steps(h, w, before), []
+def run(n, sides, h, w, before, told, symbols_of):
+    steps, written = motion_steps(n, sides, h, w, before, told), []
     step = next(steps)
     while True:
         symbols = symbols_of(step)
         assert symbols.shape == step.table_ids.shape and step.table_ids.max() < TABLES
+        assert told or step.table_ids.max() < ONE_SIDE_TABLES
         written.append(symbols)
         try:
             step = steps.send(symbols)
@@ -22,46 +34,83 @@ def run(h, w, before, symbols_of):
             return written, end.value
 
 
-@st.composite
-def fields(draw):
-    h, w = draw(st.integers(1, 5)), draw(st.integers(1, 5))
-    reach = draw(st.sampled_from([0, 3, 200, 2**14]))
-    return draw(arrays(np.int16, (2 * h, 2 * w, 2), elements=st.integers(-reach, reach)))
+def random_motion(n, sides, h, w, reach, rng):
+    fields, expected = rng.integers(-reach, reach + 1, (2, n, sides, 2 * h, 2 * w, 2)).astype(np.int16)
+    modes = rng.integers(ALL, DIRECT + 1, (n, h, w)) if sides == 2 else rng.choice([ALL, DIRECT], (n, h, w))
+    return fields, modes, expected
 
 
-@given(st.lists(fields(), min_size=1, max_size=1), st.integers(0, 2**32 - 1))
-def test_every_field_comes_back_and_the_next_one_too(given_fields, seed):
-    first = given_fields[0]
-    following = np.random.default_rng(seed).integers(-50, 50, first.shape).astype(np.int16)
-    before_writer = before_reader = None
-    for field in (first, following):
-        h, w = field.shape[0] // 2, field.shape[1] // 2
-        differences = to_differences(field)
-        written, (_, before_writer) = run(h, w, before_writer, lambda step, d=differences: step.symbols(d))
-        assert sum(map(len, written)) == 8 * h * w
+def same(one, other):
+    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("modes", "squares", "blocks"))
+
+
+SIZES = {"n": st.integers(1, 3), "h": st.integers(1, 5), "w": st.integers(1, 5), "seed": st.integers(0, 2**32 - 1)}
+
+
+@given(sides=st.sampled_from([1, 2]), reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
+def test_all_motion_comes_back_and_that_of_the_next_frames_too(sides, reach, n, h, w, seed):
+    rng = np.random.default_rng(seed)
+    writer = reader = None
+    for _ in range(2):
+        fields, modes, expected = random_motion(n, sides, h, w, reach, rng)
+        motion = to_motion(fields, modes, expected)
+        written, (_, writer) = run(n, sides, h, w, writer, True, lambda step, m=motion: step.symbols(m))
+        assert sum(map(len, written)) == 8 * coded_sides(modes, sides).sum() + n * h * w
         queue = iter(written)
-        _, (decoded, before_reader) = run(h, w, before_reader, lambda step, q=queue: next(q))
-        assert np.array_equal(to_field(decoded), field)
+        _, (decoded, reader) = run(n, sides, h, w, reader, True, lambda step, q=queue: next(q))
+        assert same(decoded, motion)
+        result = to_fields(decoded, expected)
+        coded = coded_sides(modes, sides).repeat(2, 2).repeat(2, 3)
+        assert np.array_equal(result[coded], fields[coded])
+        direct = np.broadcast_to((modes == DIRECT)[:, None], (n, sides, h, w)).repeat(2, 2).repeat(2, 3)
+        assert np.array_equal(result[direct], expected[direct])
+        assert same(to_motion(result, modes, expected), motion)  # what no mode uses is what decoders find for it
 
 
-@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_any_symbols_make_a_field_within_sixteen_bits(h, w, seed):
+@given(reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
+def test_fields_of_models_without_modes_come_back(reach, n, h, w, seed):
+    fields, _, _ = random_motion(n, 1, h, w, reach, np.random.default_rng(seed))
+    motion = to_motion(fields, np.full((n, h, w), ALL))
+    written, _ = run(n, 1, h, w, None, False, lambda step: step.symbols(motion))
+    queue = iter(written)
+    _, (decoded, _) = run(n, 1, h, w, None, False, lambda step: next(queue))
+    assert sum(map(len, written)) == 8 * n * h * w and np.array_equal(to_fields(decoded), fields)
+
+
+@given(sides=st.sampled_from([1, 2]), told=st.booleans(), **SIZES)
+def test_any_symbols_make_fields_within_sixteen_bits(sides, told, n, h, w, seed):
     rng = np.random.default_rng(seed)
     wild = lambda step: rng.integers(-(2**31), 2**31, step.table_ids.shape, dtype=np.int64).astype(np.int32)  # noqa: E731
-    _, (differences, surprise) = run(h, w, None, wild)
-    field = to_field(differences)
-    assert field.dtype == np.int16 and field.shape == (2 * h, 2 * w, 2)
+    _, (motion, surprise) = run(n, sides, h, w, None, told or sides == 2, wild)
+    assert motion.modes.min() >= ALL and motion.modes.max() <= DIRECT
+    fields = to_fields(motion, np.zeros((n, sides, 2 * h, 2 * w, 2), np.int16))
+    assert fields.dtype == np.int16 and fields.shape == (n, sides, 2 * h, 2 * w, 2)
     assert surprise.squares.min() >= 0 and surprise.squares.max() <= 99 and surprise.blocks.max() <= 99
 
 
 def test_a_field_that_moves_as_one_costs_nothing_but_its_first_vector():
-    field = np.full((8, 10, 2), (5, -3), np.int16)
-    differences = to_differences(field)
-    assert np.count_nonzero(differences.blocks) == 0
-    assert np.argwhere(differences.squares.any(-1)).tolist() == [[0, 0]]
+    fields = np.full((1, 1, 8, 10, 2), (5, -3), np.int16)
+    motion = to_motion(fields, np.zeros((1, 4, 5), int))
+    assert np.count_nonzero(motion.blocks) == 0
+    assert np.argwhere(motion.squares.any(-1)).tolist() == [[0, 0, 0, 0]]
 
 
-@pytest.mark.parametrize("shape", [(2, 2, 2), (2, 20, 2), (20, 2, 2)])
+def test_squares_that_one_side_is_enough_for_have_one_vector():
+    fields = np.random.default_rng(0).integers(1, 9, (1, 2, 4, 4, 2)).astype(np.int16)
+    motion = to_motion(fields, np.array([[[BEFORE, AFTER], [ALL, DIRECT]]]), np.zeros_like(fields))
+    assert motion.squares.any(-1).astype(int)[0, 1, 0, 0] == 0 and not motion.blocks[:, 0, 0, 0, 1].any()
+    assert to_fields(motion, np.zeros_like(fields))[0, :, 2:, 2:].tolist() == np.zeros((2, 2, 2, 2)).tolist()
+
+
+def test_fields_scale_with_the_distance_and_turn_with_its_sign():
+    field = np.array([[8, -8], [3, 1], [-32767, 32767]], np.int16)
+    assert scaled_field(field, 2, 4).tolist() == [[4, -4], [2, 1], [-16383, 16384]]
+    assert scaled_field(field, -1, 4).tolist() == [[-2, 2], [-1, 0], [8192, -8192]]
+    assert scaled_field(field, 16, 1).tolist() == [[128, -128], [48, 16], [-32767, 32767]]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2, 2, 2), (1, 1, 2, 20, 2), (1, 1, 20, 2, 2)])
 def test_narrow_fields_come_back(shape):
     field = np.random.default_rng(1).integers(-9, 9, shape).astype(np.int16)
-    assert np.array_equal(to_field(to_differences(field)), field)
+    modes = np.full((1, shape[2] // 2, shape[3] // 2), ALL)
+    assert np.array_equal(to_fields(to_motion(field, modes)), field)

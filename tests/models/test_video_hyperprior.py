@@ -6,11 +6,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vqc.models.colour import planes_to_rgb, rgb_to_planes
+from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT
 from vqc.models.video_net import Reference, VideoNet, worth_coding
+from vqc.models.video_prediction import TOLD, moved_sizes, predict, told_of
 from vqc.models.video_transform import (
     LATENTS,
     MEMORY,
-    MOTION_TOKENS,
     VideoSynthesis,
     active_blocks,
     motion_tokens,
@@ -73,16 +74,47 @@ def test_blocks_that_stand_still_and_are_not_coded_are_not_touched():
     torch.manual_seed(0)
     synthesis = VideoSynthesis()
     torch.nn.init.normal_(synthesis.correct.weight)
-    in_steps, vectors = torch.full((1, LATENTS, 6, 9), 0.4), torch.zeros(1, 6, 9, 2, dtype=torch.int16)
-    in_steps[0, 7, 1, 1], vectors[0, 4, 7, 0] = -0.5, 1
-    active = active_blocks(in_steps, vectors)
+    in_steps, fields = torch.full((1, LATENTS, 6, 9), 0.4), torch.zeros(1, 2, 6, 9, 2, dtype=torch.int16)
+    in_steps[0, 7, 1, 1], fields[0, 1, 4, 7, 0] = -0.5, 1
+    active = active_blocks(in_steps, fields)
     expected = torch.zeros(6, 9)
     expected[0:3, 0:3] = expected[3:6, 6:9] = 1
     assert torch.equal(active[0, 0], expected)
     prediction = torch.rand(1, 96, 6, 9)
-    packed, _ = synthesis(in_steps, prediction, torch.zeros(1, MEMORY, 6, 9), torch.tensor([5.0]), active)
+    difference, memory = torch.rand(1, 96, 6, 9), torch.zeros(1, MEMORY, 6, 9)
+    packed, _ = synthesis(in_steps, prediction, difference, memory, torch.tensor([5.0]), active)
     still = (packed == prediction).all(1)[0]
     assert torch.equal(still, expected == 0)
+
+
+def two_sides(modes):
+    y, uv = picture()
+    one, other = (Reference(y * k, uv * k, torch.full((1, MEMORY, 8, 12), k), torch.zeros(1, 1, 8, 12)) for k in (1.0, 0.5))
+    fields = torch.zeros(1, 2, 8, 12, 2, dtype=torch.int16)
+    return pack(y, uv), predict([one, other], fields, torch.full((1, 4, 6), modes))
+
+
+@pytest.mark.parametrize(
+    ("mode", "share", "difference"), [(ALL, 0.75, 0.5), (DIRECT, 0.75, 0.5), (BEFORE, 1, 0), (AFTER, 0.5, 0)]
+)
+def test_a_square_is_predicted_from_the_sides_that_its_mode_names(mode, share, difference):
+    packed, prediction = two_sides(mode)
+    torch.testing.assert_close(prediction.packed, packed * share)
+    torch.testing.assert_close(prediction.difference, packed * difference)
+    torch.testing.assert_close(prediction.memory, torch.full((1, MEMORY, 8, 12), float(share)))
+
+
+def test_the_entropy_model_is_told_of_both_sides_but_of_those_that_count():
+    fields = torch.zeros(1, 2, 4, 6, 2, dtype=torch.int16)
+    fields[:, 1, ..., 0] = 3
+    modes = torch.tensor([[[ALL, BEFORE, AFTER], [DIRECT] * 3]])
+    told = told_of(fields, modes, 2, torch.tensor([1]))
+    assert told.shape == (1, TOLD, 4, 6)
+    assert told[0, :, 0, 2].tolist() == [0, 0, 0, 2, 1, 0, 2, 1]
+    assert told[0, :, 0, 4].tolist() == [0, 0, 0, 2, 0, 1, 2, 1]
+    assert told_of(fields[:, 1:], modes * 0, 0, torch.tensor([4]))[0, :, 1, 1].tolist() == [0, 2, 0, 0, 1, 0, 0, 4]
+    latents = [torch.full((1, 1, 4, 6), value) for value in (-2.0, 3.0)]
+    assert moved_sizes(latents, fields, modes)[0, 0, ::2, ::2].tolist() == [[3, 2, 3], [3, 3, 3]]
 
 
 def test_blocks_with_one_small_latent_are_not_coded():
@@ -103,11 +135,12 @@ def test_an_untrained_model_returns_the_prediction_and_gradients_reach_every_par
     torch.manual_seed(0)
     net = VideoNet()
     y, uv = picture()
-    vectors, row = torch.zeros(1, 8, 12, 2, dtype=torch.int16), torch.tensor([5.0])
-    reference, bits = net(y, uv, Reference.intra(y, uv), vectors, row)
+    fields, row, modes = torch.zeros(1, 2, 8, 12, 2, dtype=torch.int16), torch.tensor([5.0]), torch.zeros(1, 4, 6)
+    first = Reference.intra(y, uv)
+    reference, bits = net(y, uv, [first], fields[:, :1], modes, 0, torch.tensor([2]), row)
     assert bits.shape == (1,) and bits > 0
     assert reference.y.shape == y.shape and reference.uv.shape == uv.shape
-    reference, more = net(y, uv, reference, vectors, row)
+    reference, more = net(y, uv, [first, reference], fields, modes, 1, torch.tensor([1]), row)
     (reference.y.mean() + reference.features.square().mean() + bits + more).sum().backward()
     untouched = [name for name, p in net.named_parameters() if p.grad is None and p.requires_grad]
     assert untouched == []
@@ -119,9 +152,9 @@ def test_the_decoder_of_predicted_frames_keeps_within_twenty_kilomacs_a_pixel():
     packed, memory = torch.zeros(1, 96, size // 8, size // 8), torch.zeros(1, MEMORY, size // 8, size // 8)
     latents = torch.zeros(1, LATENTS, size // 8, size // 8)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        net.synthesis(latents, packed, memory, rows, torch.ones(1, 1, size // 8, size // 8))
+        net.synthesis(latents, packed, packed, memory, rows, torch.ones(1, 1, size // 8, size // 8))
         hyper = torch.zeros(1, net.widths.hyper_latents, size // 32, size // 32)
-        previous = torch.zeros(1, LATENTS + MOTION_TOKENS, size // 8, size // 8)
+        previous = torch.zeros(1, LATENTS + TOLD, size // 8, size // 8)
         features = net.features(hyper, rows, *latents.shape[2:], previous)
         net.passes(latents, net.steps(rows), features, lambda residual, scale, part: (residual, residual))
     assert 4000 < counter.get_total_flops() / 2 / size**2 < 20000

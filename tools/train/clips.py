@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,30 +14,40 @@ from tqdm import tqdm
 from vqc.models import weights
 from vqc.models.colour import planes_to_rgb, rgb_to_planes
 from vqc.models.entropy_model import quality_row
+from vqc.models.frame_order import levels
 from vqc.models.image_hyperprior import ImageDecoder, ImageEncoder
+from vqc.models.motion_coding import to_fields, to_motion
+from vqc.models.trace import Trace, expected_fields
 from vqc.models.video_transform import BLOCK
 from vqc.motion_refinement import Reference, refine, worth_of_error
-from vqc.motion_search import MotionSearch, quantiser
+from vqc.motion_search import Found, MotionSearch, quantiser
 from vqc.planes import join, split
 from vqc.video_encoding import picture_quality
 
 EXTENSIONS = {".mkv", ".mp4", ".mov", ".webm", ".avi", ".y4m"}
 INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, 10.0)  # quality rows at which first frames are coded
-MOTION_ROWS = (2.0, 6.5)  # quality rows for which motion is searched
+UNIT = 4  # frames that a walk takes at once
+# Lengths of the runs that make up a unit, and the quality rows for which their motion is searched.
+STRUCTURES = {4: (2.0, 6.5), 2: (4.0,), 1: (4.0,)}
+ORDER = {length: list(levels([length] * (UNIT // length))) for length in STRUCTURES}
+
+
+@dataclass
+class Way:
+    """Frames in one direction of time, a whole number of units and one before: planes (T, 3/2 H, W) uint8 as PyAV lays out
+    yuv420p, sides multiples of 16; motion by length of run and quality row, of frames from 1 on; first: the first frame coded
+    as a picture at each of INTRA_ROWS, (rows, 3/2 H, W) uint8."""
+
+    planes: np.ndarray
+    motion: dict[tuple[int, float], list[Found]]
+    first: np.ndarray
 
 
 @dataclass
 class Clip:
-    """Consecutive frames, sides multiples of 16; planes (T, 3/2 H, W) uint8 as PyAV lays out yuv420p.
+    """A clip forward and backward."""
 
-    forward (rows, T, H/8, W/8, 2) int16: vectors of each frame against the one before; backward: against the one after. intra:
-    by frame number, that frame coded as a picture (rows, 3/2 H, W) uint8.
-    """
-
-    planes: np.ndarray
-    forward: np.ndarray
-    backward: np.ndarray
-    intra: dict[int, np.ndarray]
+    ways: tuple[Way, Way]
 
 
 def list_clips(folder: Path) -> list[Path]:
@@ -85,25 +94,40 @@ def code_intra(planes: np.ndarray, rows: tuple[float, ...]) -> np.ndarray:
     return np.stack(coded)
 
 
-def prepare(path: Path) -> Clip:
-    """Reads a file, searches its motion and codes its first frame and one in the middle as pictures."""
-    planes = read_planes(path)
-    starts = {0} | ({len(planes) // 2} if len(planes) >= 8 else set())
-    backward = search_motion(planes[::-1])[:, ::-1]
-    return Clip(planes, search_motion(planes), backward, {s: code_intra(planes[s], INTRA_ROWS) for s in starts})
-
-
-def search_motion(planes: np.ndarray) -> np.ndarray:
-    """Vectors of each frame against the one before, for MOTION_ROWS: (rows, T, H/8, W/8, 2) int16; those of the first are 0."""
+def search_motion(planes: np.ndarray, length: int, quality: int) -> list[Found]:
+    """Motion of frames from 1 on in runs of `length`, refined against the frames as they are. Raises ValueError where `length`
+    does not go into their number."""
     height, width = planes.shape[1] * 2 // 3, planes.shape[2]
-    qualities = [round(row * 100) for row in MOTION_ROWS]
-    search = MotionSearch(width, height, quantiser(qualities[0]))
-    fields: list[list[np.ndarray]] = [[search(planes[0])] * len(qualities)]
-    for last, frame in itertools.pairwise(planes):
-        found, reference = search(frame), Reference(torch.from_numpy(last[:height]).float()[None, None])
-        pairs = zip(qualities, fields[-1])
-        fields.append([refine(found, reference, frame[:height], worth_of_error(q), before) for q, before in pairs])
-    return np.stack(fields, axis=1)
+    if (len(planes) - 1) % length:
+        raise ValueError(f"{len(planes) - 1} predicted frames in runs of {length}")
+    search = MotionSearch(width, height, quantiser(quality), length, adapt=False)
+    runs = [run for frame in planes for run in search(frame)] + search.rest()
+    found = [one for run in runs for one in run]
+    references = [Reference(one[:height].astype(np.float32)) for one in planes]
+    traces = {0: Trace()}
+    for place in (place for level in levels(map(len, runs)) for place in level):
+        one = found[place.number - 1]
+        expected = expected_fields(place, traces, one.fields.shape[1:3])
+        sources = [references[number] for number in place.sources]
+        one = refine(one, sources, planes[place.number, :height], worth_of_error(quality), expected)
+        fields = to_fields(to_motion(one.fields[None], one.modes[None], expected[None]), expected[None])[0]
+        found[place.number - 1] = Found(fields, one.modes)
+        traces[place.number] = Trace(fields=fields, place=place)
+    return found
+
+
+def prepare(path: Path) -> Clip:
+    """Reads a file, searches its motion and codes its first and last frames as pictures."""
+    planes = read_planes(path)
+    planes = planes[: (len(planes) - 1) // UNIT * UNIT + 1]
+    return Clip((_way(planes), _way(planes[::-1])))
+
+
+def _way(planes: np.ndarray) -> Way:
+    motion = {
+        (length, row): search_motion(planes, length, round(row * 100)) for length, rows in STRUCTURES.items() for row in rows
+    }
+    return Way(planes, motion, code_intra(planes[0], INTRA_ROWS))
 
 
 def load_clips(files: list[Path], cache: Path) -> list[Clip]:
@@ -111,48 +135,61 @@ def load_clips(files: list[Path], cache: Path) -> list[Clip]:
     cache.mkdir(parents=True, exist_ok=True)
     clips = []
     for path in tqdm(files, desc="clips", disable=None):
-        kept = cache / f"{path.stem}.npz"
+        kept = cache / f"{path.stem}.pt"
         if not kept.exists():
-            clip = prepare(path)
-            intra = {f"intra{k}": v for k, v in clip.intra.items()}
-            np.savez(kept, planes=clip.planes, forward=clip.forward, backward=clip.backward, **intra)
-        with np.load(kept) as data:
-            intra = {int(k.removeprefix("intra")): data[k] for k in data if k.startswith("intra")}
-            clips.append(Clip(data["planes"], data["forward"], data["backward"], intra))
+            torch.save(prepare(path), kept.with_suffix(".tmp"))
+            kept.with_suffix(".tmp").replace(kept)
+        clips.append(torch.load(kept, weights_only=False))
     return clips
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A frame of a walk: y (1, S, S) and uv (2, S/2, S/2) uint8, fields (s, S/8, S/8, 2) int16 and modes (S/16, S/16) int64."""
+
+    y: np.ndarray
+    uv: np.ndarray
+    fields: np.ndarray
+    modes: np.ndarray
 
 
 class Walk:
     """A crop of a clip, walked from a frame that was coded as a picture to the end of the clip, back, and forth again.
 
-    y0, uv0: the first frame as decoded, and each `step`: the next frame and its vectors against the one before, as
-    (y (1, S, S), uv (2, S/2, S/2) uint8, vectors (S/8, S/8, 2) int16). A walk sees as many frames as a group has, of clips that
-    are short. Mirrored at random.
+    y0, uv0: the first frame as decoded. A walk sees as many frames as a group has, of clips that are short. Mirrored at random.
     """
 
     def __init__(self, clip: Clip, size: int, row: float, rng: random.Random) -> None:
-        height, width = clip.planes.shape[1] * 2 // 3, clip.planes.shape[2]
+        self._ways, self._way, self._position = clip.ways, rng.randrange(2), 0
+        planes = clip.ways[0].planes
+        height, width = planes.shape[1] * 2 // 3, planes.shape[2]
         self._top, self._left = (rng.randrange((n - size) // 16 + 1) * 16 for n in (height, width))
-        self._size, self._mirrored = size, rng.random() < 0.5
-        motion = min(range(len(MOTION_ROWS)), key=lambda i: abs(MOTION_ROWS[i] - row))
-        self._clip, self._forward, self._backward = clip, clip.forward[motion], clip.backward[motion]
-        self._position, self._direction = rng.choice(list(clip.intra)), 1
+        self._size, self._mirrored, self.row = size, rng.random() < 0.5, row
         wanted = picture_quality(round(row * 100)) / 100
         intra = min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - wanted))
-        self.row = row
-        self.y0, self.uv0 = self._cut_planes(clip.intra[self._position][intra])
+        self.y0, self.uv0 = self._cut_planes(clip.ways[self._way].first[intra])
 
-    def step(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The next frame."""
-        if not 0 <= self._position + self._direction < len(self._clip.planes):
-            self._direction = -self._direction
-        self._position += self._direction
-        vectors = (self._forward if self._direction > 0 else self._backward)[self._position]
-        cells = [slice(n // BLOCK, (n + self._size) // BLOCK) for n in (self._top, self._left)]
-        vectors = vectors[cells[0], cells[1]]
+    def unit(self, length: int) -> dict[int, Crop]:
+        """The next frames in runs of `length`, by number from 1 on."""
+        way = self._ways[self._way]
+        if self._position + UNIT >= len(way.planes):
+            self._way, self._position = 1 - self._way, 0
+            way = self._ways[self._way]
+        begin, self._position = self._position, self._position + UNIT
+        row = min(STRUCTURES[length], key=lambda r: abs(r - self.row))
+        found = way.motion[length, row][begin : begin + UNIT]
+        return {
+            k: Crop(*self._cut_planes(way.planes[begin + k]), *self._cut_motion(one)) for k, one in enumerate(found, start=1)
+        }
+
+    def _cut_motion(self, found: Found) -> tuple[np.ndarray, np.ndarray]:
+        blocks, squares = (
+            [slice(n // unit, (n + self._size) // unit) for n in (self._top, self._left)] for unit in (BLOCK, 2 * BLOCK)
+        )
+        fields, modes = found.fields[:, blocks[0], blocks[1]], found.modes[squares[0], squares[1]].astype(np.int64)
         if self._mirrored:
-            vectors = vectors[:, ::-1] * np.array([-1, 1], np.int16)
-        return *self._cut_planes(self._clip.planes[self._position]), vectors
+            fields, modes = fields[:, :, ::-1] * np.array([-1, 1], np.int16), modes[:, ::-1]
+        return fields, modes
 
     def _cut_planes(self, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         def cut(part: np.ndarray, unit: int) -> np.ndarray:
@@ -166,5 +203,6 @@ class Walk:
 
 def random_walk(clips: list[Clip], size: int, row: float, rng: random.Random) -> Walk:
     """A walk through a random clip that is large enough."""
-    usable = [c for c in clips if min(c.planes.shape[1] * 2 // 3, c.planes.shape[2]) >= size and len(c.planes) > 1]
+    shapes = [clip.ways[0].planes.shape for clip in clips]
+    usable = [clip for clip, (t, rows, width) in zip(clips, shapes) if min(rows * 2 // 3, width) >= size and t > UNIT]
     return Walk(rng.choice(usable), size, row, rng)

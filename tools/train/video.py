@@ -1,9 +1,9 @@
 """Trains the model of predicted frames: `python -m vqc.tools.train.video --data FOLDER --run FOLDER --minutes 60`.
 
-Crops are coded as the codec would, the first frame as a picture, each other from the one before as decoded, over as many frames
-as a group has: what a step ends with, the next one goes on from (truncated back-propagation through time). Loss per sample: the
-mean over the predicted frames of a step of (bits per pixel + lambda * 255^2 * weighted MSE) / sqrt(lambda). The loop stands in
-loop.py.
+Crops are coded as the codec would, the first frame as a picture, the others from those around them as decoded, over as many
+frames as a group has: what a step ends with, the next one goes on from (truncated back-propagation through time). Loss per
+sample: the mean over the predicted frames of a step of (bits per pixel + lambda * 255^2 * weighted MSE) / sqrt(lambda). The
+loop stands in loop.py.
 """
 
 from __future__ import annotations
@@ -17,27 +17,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqc.models.frame_order import Place, levels
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_net import Reference, VideoNet, lagrangian, weighted_mse
-from vqc.motion_search import MotionSearch, quantiser
 from vqc.planes import split
-from vqc.tools.train.clips import Walk, code_intra, list_clips, load_clips, random_walk, read_planes
-from vqc.tools.train.klt import start_from_klt
+from vqc.tools.train.clips import (
+    ORDER,
+    STRUCTURES,
+    UNIT,
+    Walk,
+    code_intra,
+    list_clips,
+    load_clips,
+    random_walk,
+    read_planes,
+    search_motion,
+)
+from vqc.tools.train.dct import start_from_dct
 from vqc.tools.train.loop import Settings, device_of, parse, train
 from vqc.tools.train.restore import load_start
-from vqc.video_encoding import picture_quality
+from vqc.video_encoding import THRIFT, picture_quality
+
+NAMES = ("y", "uv", "features", "latents")  # of a reference
+SHARES = (4, 1, 1)  # how often units are made of runs of the lengths of STRUCTURES
 
 
 @dataclasses.dataclass
 class VideoSettings(Settings):
-    """Settings of the video model."""
+    """Settings of the video model. A step codes one unit of frames of a few walks (see clips.py), with gradients through it."""
 
-    batch: int = 8
+    batch: int = 6
     crop: int = 128
-    frames: int = 2  # predicted frames of a step, through which gradients flow
     longest: int = 32  # predicted frames after which a walk ends at the latest
-    spread: float = 0.8  # quality rows, each way, by which the frames of a walk differ from its row
-    evaluation_frames: int = 33
+    spread: float = 0.5  # quality rows, each way, by which the frames of a walk differ from what they should have
+    deeper: float = 0.8  # quality rows by which a level is coarser than the one before
+    evaluation_frames: int = 17
 
 
 class VideoTask:
@@ -70,60 +84,77 @@ class VideoTask:
         for i, left in enumerate(self.left):
             if left <= 0:
                 self.walks[i] = self._new_walk()
-                self.left[i] = self.rng.choice([2, 4, 8, 16, self.settings.longest])
+                self.left[i] = self.rng.choice([4, 8, 16, self.settings.longest])
                 first = self._first([self.walks[i]])
-                for name in ("y", "uv", "features", "latents"):
+                for name in NAMES:
                     getattr(self.reference, name)[i] = getattr(first, name)[0]
 
     def loss(self, entropy_only: bool) -> tuple[Tensor, dict[str, Tensor]]:
         self._renew()
         pixels = self.settings.crop**2
         loss = bpp = mse = torch.zeros((), device=self.device)
-        reference = self.reference
-        for _ in range(self.settings.frames):
-            spread = self.settings.spread
-            rows = [min(max(w.row + self.rng.uniform(-spread, spread), 0.0), QUALITY_ROWS - 1.0) for w in self.walks]
-            row = torch.tensor(rows, device=self.device)
+        length = self.rng.choices(list(STRUCTURES), SHARES)[0]
+        units = [walk.unit(length) for walk in self.walks]
+        references = {0: self.reference}
+        for place in (place for level in ORDER[length] for place in level):
+            row = self._rows(place)
             weight = lagrangian(row)
-            y, uv, vectors = zip(*(walk.step() for walk in self.walks))
-            y, uv, vectors = self._planes(y), self._planes(uv), torch.from_numpy(np.stack(vectors)).to(self.device)
+            crops = [unit[place.number] for unit in units]
+            y, uv = self._planes([c.y for c in crops]), self._planes([c.uv for c in crops])
+            fields, modes = (
+                torch.from_numpy(np.stack([getattr(c, name) for c in crops])).to(self.device) for name in ("fields", "modes")
+            )
+            sources = [references[number] for number in place.sources]
+            distance = torch.full((len(crops),), place.number - place.before)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-                reference, bits = self.net(y, uv, reference, vectors, row)
-            error = weighted_mse(y, uv, reference.y, reference.uv)
-            reference.y, reference.uv = reference.y.clamp(0, 1), reference.uv.clamp(0, 1)
+                thrift = THRIFT[min(place.depth, len(THRIFT) - 1)]
+                coded, bits = self.net(y, uv, sources, fields, modes, place.depth, distance, row, thrift)
+            error = weighted_mse(y, uv, coded.y, coded.uv)
+            coded.y, coded.uv = coded.y.clamp(0, 1), coded.uv.clamp(0, 1)
+            references[place.number] = coded
             if entropy_only:
                 error = error.detach()
-            loss = loss + ((bits / pixels + weight * 65025 * error) / weight.sqrt()).mean() / self.settings.frames
-            bpp, mse = bpp + bits.mean() / pixels / self.settings.frames, mse + error.mean() / self.settings.frames
-        self.left = [left - self.settings.frames for left in self.left]
-        parts = (reference.y, reference.uv, reference.features, reference.latents)
-        self.reference = Reference(*(part.detach().float().clone() for part in parts))
+            loss = loss + ((bits / pixels + weight * 65025 * error) / weight.sqrt()).mean() / UNIT
+            bpp, mse = bpp + bits.mean() / pixels / UNIT, mse + error.mean() / UNIT
+        self.left = [left - UNIT for left in self.left]
+        self.reference = Reference(*(getattr(references[UNIT], name).detach().float().clone() for name in NAMES))
         for i in range(len(self.walks)):  # a walk that has run away must not be gone on with
-            if not all(getattr(self.reference, name)[i].isfinite().all() for name in ("y", "uv", "features", "latents")):
+            if not all(getattr(self.reference, name)[i].isfinite().all() for name in NAMES):
                 self.left[i] = 0
         return loss, {"bpp": bpp, "mse": mse * 65025}
+
+    def _rows(self, place: Place) -> Tensor:
+        """Quality rows of a frame of each walk."""
+        spread, coarser = self.settings.spread, self.settings.deeper * place.depth
+        rows = [w.row - coarser + self.rng.uniform(-spread, spread) for w in self.walks]
+        return torch.tensor(rows, device=self.device).clamp(0, QUALITY_ROWS - 1)
 
     def evaluate(self) -> dict[int, list[float]]:
         """Of predicted frames: mean bits per pixel (estimated, rounded latents, without motion) and mean weighted PSNR."""
         result = {}
-        for r in (1, 4, 7, 10):
+        for r in (2, 6):
             bpp, psnr = [], []
             for path in list_clips(Path(self.settings.evaluate)):
                 planes = read_planes(path, self.settings.evaluation_frames)
                 y, uv = (torch.from_numpy(p).to(self.device).float() / 255 for p in split(planes))
                 coded = split(code_intra(planes[0], (picture_quality(r * 100) / 100,)))
-                first = [torch.from_numpy(p).to(self.device).float() / 255 for p in coded]
-                search = MotionSearch(y.shape[-1], y.shape[-2], quantiser(r * 100))
-                search(planes[0])
-                row = torch.full((1,), float(r), device=self.device)
-                reference = Reference.intra(*first)
-                for t in range(1, len(planes)):
-                    vectors = torch.from_numpy(search(planes[t]))[None].to(self.device)
+                references = {0: Reference.intra(*(torch.from_numpy(p).to(self.device).float() / 255 for p in coded))}
+                motion = search_motion(planes, UNIT, r * 100)
+                order = levels([UNIT] * ((len(planes) - 1) // UNIT))
+                for place in (place for level in order for place in level):
+                    t, found = place.number, motion[place.number - 1]
+                    fields, modes = (torch.from_numpy(p)[None].to(self.device) for p in (found.fields, found.modes))
+                    row = torch.full((1,), max(r - self.settings.deeper * place.depth, 0))
                     frame = y[t : t + 1], uv[t : t + 1]
-                    reference, bits = self.net(*frame, reference, vectors, row, training_noise=False)
-                    reference.y, reference.uv = reference.y.clamp(0, 1), reference.uv.clamp(0, 1)
+                    sources = [references[number] for number in place.sources]
+                    distance = torch.tensor([t - place.before])
+                    coded, bits = self.net(
+                        *frame, sources, fields, modes, place.depth, distance, row, THRIFT[place.depth], training_noise=False
+                    )
+                    coded.y, coded.uv = coded.y.clamp(0, 1), coded.uv.clamp(0, 1)
+                    references[t] = coded
                     bpp.append(bits.item() / y[t].numel())
-                    psnr.append(-10 * math.log10(weighted_mse(*frame, reference.y, reference.uv).item()))
+                    psnr.append(-10 * math.log10(weighted_mse(*frame, coded.y, coded.uv).item()))
             result[r] = [float(np.mean(bpp)), float(np.mean(psnr))]
         return result
 
@@ -134,5 +165,5 @@ if __name__ == "__main__":
     if settings.start:
         train(settings, task, load_start(task.net, settings.start))
     else:
-        start_from_klt(task.net, task.clips)
+        start_from_dct(task.net, task.clips)
         train(settings, task, task.net.state_dict())

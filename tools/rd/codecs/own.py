@@ -24,7 +24,7 @@ from vqc.tools.rd.video import VIDEO
 from vqc.tools.rd.video_metrics import Film
 from vqc.version import __version__
 from vqc.video import Frame, VideoFormat
-from vqc.video_encoding import group_segments
+from vqc.video_encoding import Settings, group_segments
 from vqc.video_encoding import header_for as video_header
 
 from .base import Codec, CodecUnavailable, Setting
@@ -100,21 +100,23 @@ class VqcSound(Vqc):
 
 @dataclass(frozen=True)
 class VqcVideo(Vqc):
-    """gop: frames from one intra frame to the next; 0 is one intra frame only."""
+    """gop: frames from one intra frame to the next; 0: one only. bframes: most frames in a row predicted from both sides."""
 
     MEDIUM, DEFAULT = VIDEO, weights.VIDEO_MODEL
     gop: int = 32
+    bframes: int = 3
 
     def encode(self, original: Film, setting: Setting) -> bytes:
         rate, period = original.rate, self.gop or len(original.frames)
         planes = zip(*split(original.frames))
         frames = (Frame(y[0], uv, number, 1 / rate) for number, (y, uv) in enumerate(planes))
         if not self.model:
-            return vqc.encode(frames, fps=rate, quality=setting, group=period, device=self.device, threads=self.threads)
+            choices = {"group": period, "bframes": self.bframes, "device": self.device, "threads": self.threads}
+            return vqc.encode(frames, fps=rate, quality=setting, **choices)
         torch.set_num_threads(self.threads)
         kind = VideoFormat(original.width, original.height, 1 / rate, rate, len(original.frames))
         header = video_header(kind, round(setting * 10), None, period, self.model)
-        return _file(header, group_segments(frames, header, torch.device(self.device)))
+        return _file(header, group_segments(frames, Settings(header, torch.device(self.device), self.bframes + 1)))
 
     def decode(self, data: bytes) -> Film:
         film = vqc.decode(data, device=self.device, threads=self.threads)
