@@ -1,6 +1,6 @@
 """Trains the vector quantised audio model: `python -m vqc.tools.train.rvq --data FOLDER --run FOLDER --start WEIGHTS`.
 
-Loss per sample, its number of stages drawn evenly from 1 to 16: distortion (audio_losses.py) + squared errors of codebooks and
+Loss per sample, its number of stages drawn from 1 to 16 (`few`): distortion (audio_losses.py) + squared errors of codebooks and
 analysis + bits of a code, which only the entropy model learns from. Begins with the transforms of `--start`; the projection
 to the space of the codes is their KLT in units of that model's quantiser steps, the codebooks begin with k-means. From time to
 time codes that are hardly chosen are put where the error is large (residual_vq.py).
@@ -40,6 +40,7 @@ class RvqSettings(Settings):
 
     batch: int = 8
     frames: int = 64  # of a crop, 20 ms each
+    few: float = 1.0  # power of the even random number that the stages of a sample follow; more than 1: few stages oftener
     stereo: float = 0.3  # part of the batches with two channels
     complex_weight: float = 0.6
     wave_weight: float = 0.05
@@ -76,7 +77,7 @@ class RvqTask:
             print(f"revived {self.revive()} codes", flush=True)
         self.step += 1
         wave = next(self.loader).to(self.device, non_blocking=True)
-        stages = torch.randint(1, STAGES + 1, (wave.shape[0],), device=self.device)
+        stages = 1 + (torch.rand(wave.shape[0], device=self.device) ** s.few * STAGES).long().clamp(max=STAGES - 1)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.bfloat16):
             if entropy_only:
                 with torch.no_grad():
