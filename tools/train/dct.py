@@ -7,7 +7,6 @@ import random
 
 import numpy as np
 import torch
-from scipy.fft import dct
 from torch import Tensor
 
 from vqc.models.video_net import VideoNet
@@ -18,9 +17,17 @@ from vqc.tools.train.clips import Clip, random_walk
 FINER_CHROMA = 0.75
 
 
+def cosines(count: int) -> Tensor:
+    """The orthonormal DCT-II of so many samples: rows (count, count) of rising frequency."""
+    place = torch.arange(count, dtype=torch.float64)
+    rows = torch.cos(math.pi / count * place[:, None] * (place + 0.5)) * math.sqrt(2 / count)
+    rows[0] *= math.sqrt(0.5)
+    return rows.float()
+
+
 def cosine_axes() -> Tensor:
     """Orthonormal rows (96, 96) of packed blocks: 8x8 frequencies of Y, then 4x4 of U and of V."""
-    luma, chroma = (torch.from_numpy(dct(np.eye(n), axis=0, norm="ortho")).float() for n in (8, 4))
+    luma, chroma = cosines(8), cosines(4)
     return torch.block_diag(torch.kron(luma, luma), torch.kron(chroma, chroma), torch.kron(chroma, chroma))
 
 
