@@ -163,7 +163,7 @@ class EntropyModel:
                     continue
                 mix, spatial, widen, out = self.contexts[2 * g + p]
                 context = torch.cat([features, known[..., : first + group * p]], dim=-1)
-                hidden = spatial(mix(context)).view(n * h * w, -1)[index[p]]
+                hidden = spatial(mix(context)).reshape(n * h * w, -1)[index[p]]  # CUDA lays channels out otherwise
                 predicted = out(widen(hidden))
                 table_ids = _scale_index(predicted[:, group:] - log2).to(torch.uint8).cpu().numpy()
                 # 2^-12 units * 2^-12 steps per unit, to 2^-6 steps

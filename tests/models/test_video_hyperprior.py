@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
+from vqc.models import weights
 from vqc.models.colour import planes_to_rgb, rgb_to_planes
+from vqc.models.entropy_model import EntropyModel
 from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT
 from vqc.models.video_net import Reference, VideoNet, worth_coding
 from vqc.models.video_prediction import TOLD, moved_sizes, predict, told_of
@@ -158,3 +161,24 @@ def test_the_decoder_of_predicted_frames_keeps_within_twenty_kilomacs_a_pixel():
         features = net.features(hyper, rows, *latents.shape[2:], previous)
         net.passes(latents, net.steps(rows), features, lambda residual, scale, part: (residual, residual))
     assert 4000 < counter.get_total_flops() / 2 / size**2 < 20000
+
+
+def test_frames_of_a_level_are_coded_however_convolutions_lay_out_their_results():
+    """As on CUDA, where channels do not come last: found when a file of vid3 was decoded there."""
+
+    def symbols_of(model):
+        steps = model.steps(5, 6, 300, n=2)
+        step, rng, found = next(steps), np.random.default_rng(0), []
+        while True:
+            try:
+                step = steps.send(rng.integers(-1, 2, step.table_ids.shape).astype(np.int32))
+            except StopIteration as end:
+                return found, end.value
+            found.append(step.table_ids)
+
+    tensors = load_file(weights.decoder_path(weights.VIDEO_MODEL))
+    usual, other = (EntropyModel(tensors, torch.device("cpu")) for _ in range(2))
+    for layers in other.contexts:
+        layers[1] = lambda x, layer=layers[1]: layer(x).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    for one, same in zip(symbols_of(usual)[0], symbols_of(other)[0], strict=True):
+        assert np.array_equal(one, same)
