@@ -1,19 +1,26 @@
-"""Work on independent pieces in several threads, results in order: torch computes outside the interpreter's lock."""
+"""Work on independent pieces in this process and in others, results in order.
+
+Threads alone gain little where a piece is thousands of small operations: the interpreter's lock is what they wait for.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+IDLE = 20  # seconds after which a process that has nothing to do ends
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
@@ -30,6 +37,72 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterat
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def shared_out(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """As `in_order`, in this process and `workers` - 1 others, which are kept for the next call.
+
+    work: a function of a module; items and results can be pickled. Processes take seconds to start: until they have, all is
+    done here. No program needs a guard around its main part for it (loky starts interpreters anew).
+    """
+    if multiprocessing.current_process().daemon:  # may not have children
+        yield from in_order(work, items, workers)
+        return
+    free: SimpleQueue[Executor | None] = SimpleQueue()  # who has nothing to do: None is this process
+    free.put(None)
+    coming: list[Executor] = []  # what is started and has nothing ready yet
+
+    def watched() -> Iterator[T]:
+        """The items; others are started only when there is a second one."""
+        for number, item in enumerate(items):
+            if number == 1:
+                others = _processes(workers - 1)
+                coming.append(others)
+                for _ in range(workers - 1):
+                    others.submit(_get_ready).add_done_callback(functools.partial(joined, others))
+            yield item
+
+    def joined(others: Executor, ready: Future[None]) -> None:
+        if not ready.cancelled() and ready.exception() is None:
+            coming.clear()
+            free.put(others)
+
+    def someone(item: T) -> R:
+        place = free.get()
+        try:
+            return work(item) if place is None else place.submit(_elsewhere, work, item).result()
+        except BrokenExecutor:  # the process was killed, for want of memory perhaps
+            place = None
+            return work(item)
+        finally:
+            free.put(place)
+
+    try:
+        yield from in_order(someone, watched(), workers)
+    finally:
+        for others in list(coming):  # too late: the end of the program would wait for them
+            others.shutdown(wait=False, kill_workers=True)
+
+
+def _processes(count: int) -> Executor:
+    from loky import get_reusable_executor  # here, since most of what vqc does needs no other process
+
+    return get_reusable_executor(count, timeout=IDLE, initializer=_ignore_interrupt)
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C reaches every process of a terminal; the one that was asked decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _get_ready() -> None:
+    keep_memory()
+    torch.set_num_threads(1)
+
+
+def _elsewhere(work: Callable[[T], R], item: T) -> R:
+    _get_ready()
+    return work(item)
 
 
 @functools.cache

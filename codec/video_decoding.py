@@ -27,7 +27,7 @@ from vqc.models.video_hyperprior import SQUARE, Coded, VideoDecoder, intra_refer
 from vqc.models.video_net import Reference
 
 from .latent_coding import Lost, check_end, check_model, load_decoder, read_step, run_steps, table_set
-from .parallel import in_order
+from .parallel import in_order, shared_out
 from .timing import span
 from .video import Frame
 from .video_payload import FRAMES, Group, groups_of, unpack_group
@@ -209,15 +209,9 @@ class GroupDecoder:
                 yield segment, group_frames(segment, self.header, self.device)
             return
 
-        def work(segment: Segment) -> tuple[Segment, Iterator[Frame]]:
-            frames: list[Frame] = []
-            try:
-                frames.extend(group_frames(segment, self.header, self.device, alone=False))
-            except VqcError as error:
-                return segment, _then(frames, error)
-            return segment, iter(frames)
-
-        yield from in_order(work, segments, self.workers)
+        share = shared_out if self.device.type == "cpu" else in_order
+        for segment, frames, error in share(_decode, ((s, self.header, self.device) for s in segments), self.workers):
+            yield segment, _then(frames, error)
 
     def _fault(self, number: int, error: VqcError) -> None:
         if not self.partial:
@@ -225,9 +219,20 @@ class GroupDecoder:
         self.lost.append(Lost(number, FRAMES, error))
 
 
-def _then(frames: list[Frame], error: VqcError) -> Iterator[Frame]:
+def _decode(job: tuple[Segment, VideoHeader, torch.device]) -> tuple[Segment, list[Frame], VqcError | None]:
+    """The frames of a group, and what is wrong with it."""
+    frames: list[Frame] = []
+    try:
+        frames.extend(group_frames(*job, alone=False))
+    except VqcError as error:
+        return job[0], frames, error
+    return job[0], frames, None
+
+
+def _then(frames: list[Frame], error: VqcError | None) -> Iterator[Frame]:
     yield from frames
-    raise error
+    if error is not None:
+        raise error
 
 
 def first_entry(reader: Reader, header: VideoHeader, tick: int) -> int:
