@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -21,7 +23,8 @@ from vqc.models.video_net import Reference
 from . import motion_refinement
 from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_set
 from .motion_search import LONGEST_RUN, Found, MotionSearch, quantiser
-from .parallel import in_order
+from .parallel import in_order, shared_out
+from .persistence import LOOKAHEAD, Leap, frames_served, worth
 from .planes import join
 from .rate_control import RateControl
 from .scene_cuts import SceneCuts
@@ -31,10 +34,10 @@ from .video_decoding import decode_picture, grid_of, remember
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
-# Of the picture that a group begins with, on the scale of the image model: that of the same lambda at quality 0, more for each
-# step of quality, and more again, since it serves all that follow (docs/architecture.md has the measurements).
+# Of the picture that a group begins with, on the scale of the image model: that of the same lambda at quality 0, and more for
+# each step of quality.
 PICTURE_QUALITY = (186, 0.814)
-INTRA_OFFSET = 100
+USUAL_WORTH = 100  # see persistence.py
 # Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is
 # worth when it is decided which blocks are coded.
 DEEPER = (0, -90, -160)
@@ -70,10 +73,10 @@ def header_for(
     )
 
 
-def picture_quality(quality: int) -> int:
-    """Quality of the picture that a group begins with, on the scale of the image model."""
+def picture_quality(quality: int, worth: int = USUAL_WORTH) -> int:
+    """Quality of the picture that a group begins with, on the scale of the image model; worth: see persistence.py."""
     first, slope = PICTURE_QUALITY
-    return min(max(round(first + slope * quality + INTRA_OFFSET), 0), 1000)
+    return min(max(round(first + slope * quality + worth), 0), 1000)
 
 
 def qualities_for(quality: int) -> tuple[int, ...]:
@@ -118,13 +121,14 @@ class GroupEncoder:
         self.decoder: VideoDecoder = weights.video_decoder(header.model, device)
         self.quality = header.quality if quality is None else quality
         self.qualities = qualities_for(self.quality)
-        self.intra_quality = picture_quality(self.quality)
+        self.intra_quality = 0  # until the first frame is coded
         self._search: MotionSearch | None = None
         self._sink = SymbolEncoder(table_set(self.decoder))
         self._ticks: list[int] = []
         self._runs: list[int] = []
         self._intra = b""
         self._waiting: dict[int, np.ndarray] = {}  # frames that are not coded yet, by number
+        self._first: list[list[Found]] = []  # runs that are to be known before the picture is coded
         self._references: dict[int, Reference] = {}
         self._searchable: dict[int, motion_refinement.Reference] = {}
         self._traces: dict[int, Trace] = {0: Trace()}
@@ -135,14 +139,11 @@ class GroupEncoder:
         if not self._ticks:
             height = planes.shape[0] * 2 // 3
             self._search = MotionSearch(planes.shape[1], height, quantiser(self.quality), self.longest)
-            self._references[0] = self._code_picture(*to_tensors(planes, self.device))
-        else:
-            self._waiting[len(self._ticks)] = planes
+        self._waiting[len(self._ticks)] = planes
         self._ticks.append(frame.tick)
         with span("motion search"):
             runs = self._search(planes)
-        for run in runs:
-            self._code_run(run)
+        self._code_runs(runs)
 
     @property
     def count(self) -> int:
@@ -152,8 +153,7 @@ class GroupEncoder:
     def finish(self) -> None:
         """Codes the frames that wait for others to come; there are no more."""
         if self._search is not None:
-            for run in self._search.rest():
-                self._code_run(run)
+            self._code_runs(self._search.rest(), last=True)
             self._search = None
 
     def segment(self) -> Segment:
@@ -164,6 +164,28 @@ class GroupEncoder:
         runs, ticks = tuple(self._runs), tuple(self._ticks)
         group = Group(ticks, self.intra_quality, self.qualities, self._intra, predicted, runs, self.short)
         return Segment(self.number, FRAMES, pack_group(group, self.header, self.number), self._sink.digest)
+
+    def _code_runs(self, runs: list[list[Found]], last: bool = False) -> None:
+        """Codes runs, and the picture before them, once there are enough of them to judge it by; last: no more come."""
+        if 0 in self._waiting:
+            self._first += runs
+            if not last and sum(map(len, self._first)) < LOOKAHEAD:
+                return
+            runs, self._first = self._first, []
+            self.intra_quality = picture_quality(self.quality, self._worth(runs, last))
+            self._references[0] = self._code_picture(*to_tensors(self._waiting.pop(0), self.device))
+        for run in runs:
+            self._code_run(run)
+
+    def _worth(self, runs: list[list[Found]], last: bool) -> int:
+        """That of the picture, by the runs after it; last: these are all."""
+        leaps, number = [], 0
+        for run in runs:
+            before, after = (self._waiting[n][: len(self._waiting[n]) * 2 // 3] for n in (number, number + len(run)))
+            leaps.append(Leap(before, after, run[-1].fields[0], len(run)))
+            number += len(run)
+        with span("motion search"):
+            return worth(frames_served(leaps, number if last else self.header.group - 1))
 
     def _code_run(self, run: list[Found]) -> None:
         begin = sum(self._runs)
@@ -223,7 +245,7 @@ class GroupEncoder:
                 self._sink.write(symbols, table_ids)
             return symbols
 
-        steps = decoder.steps(places, *grid_of(self.header), quality, self._traces)
+        steps = decoder.steps(places, *grid_of(self.header), quality, self._traces, fields)
         coded, traces = run_steps(steps, code)
         with span("transform"):
             references = decoder.synthesise(coded.latents, prediction, quality)
@@ -237,51 +259,37 @@ def group_segments(
     """All frames of a video to segments, in order; with several workers so many groups at a time, which memory must hold.
     control: sets the quality of each group; the header does without it."""
     header = settings.header
-
-    def done(encoder: GroupEncoder) -> Segment:
-        segment = encoder.segment()
-        if control is not None:
-            seconds = encoder.count * header.rate_denominator / header.rate_numerator
-            control.spent(len(segment.payload), seconds, encoder.quality)
-        return segment
-
-    def encoder_of(number: int, short: int) -> GroupEncoder:
-        return GroupEncoder(settings, number, short, control.quality if control else None)
-
+    jobs = (
+        (settings, number, short, control.quality if control else header.quality, (frame for _, frame in group))
+        for (number, short), group in groupby(_numbered(frames, header.group), key=itemgetter(0))
+    )
     if workers > 1:
-        groups = ((encoder_of(number, short), group) for number, short, group in _groups(frames, header.group))
-        yield from map(done, in_order(_filled, groups, workers))
-        return
-    encoder, number, short, cuts = None, 0, 0, SceneCuts()
+        share = shared_out if settings.device.type == "cpu" else in_order
+        coded = share(_code, ((*job[:-1], list(job[-1])) for job in jobs), workers)
+    else:
+        coded = map(_code, jobs)
+    for segment, count, quality in coded:
+        if control is not None:
+            control.spent(len(segment.payload), count * header.rate_denominator / header.rate_numerator, quality)
+        yield segment
+
+
+def _numbered(frames: Iterable[Frame], limit: int) -> Iterator[tuple[tuple[int, int], Frame]]:
+    """Frames, each with the number of its group and how many frames the groups before that lack."""
+    number = short = count = 0
+    cuts = SceneCuts()
     for frame in frames:
         cut = cuts(frame)
-        if encoder is not None and (cut or encoder.count == header.group):
-            yield done(encoder)
-            number, short, encoder = number + 1, short + header.group - encoder.count, None
-        if encoder is None:
-            encoder = encoder_of(number, short)
-        encoder.add(frame)
-    if encoder is not None:
-        yield done(encoder)
+        if count and (cut or count == limit):
+            number, short, count = number + 1, short + limit - count, 0
+        count += 1
+        yield (number, short), frame
 
 
-def _groups(frames: Iterable[Frame], limit: int) -> Iterator[tuple[int, int, list[Frame]]]:
-    """Groups of frames with their numbers and how many frames those before each lack."""
-    group: list[Frame] = []
-    number, short, cuts = 0, 0, SceneCuts()
-    for frame in frames:
-        cut = cuts(frame)
-        if group and (cut or len(group) == limit):
-            yield number, short, group
-            number, short, group = number + 1, short + limit - len(group), []
-        group.append(frame)
-    if group:
-        yield number, short, group
-
-
-def _filled(job: tuple[GroupEncoder, list[Frame]]) -> GroupEncoder:
-    encoder, frames = job
+def _code(job: tuple[Settings, int, int, int, Iterable[Frame]]) -> tuple[Segment, int, int]:
+    """The segment of a group, the number of its frames, and its quality."""
+    settings, number, short, quality, frames = job
+    encoder = GroupEncoder(settings, number, short, quality)
     for frame in frames:
         encoder.add(frame)
-    encoder.finish()
-    return encoder
+    return encoder.segment(), encoder.count, quality
