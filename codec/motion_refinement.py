@@ -17,16 +17,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from vqc.models.entropy_model import quality_row
-from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT, predictions
+from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT, last_block, predictions, shapes_of
 from vqc.models.video_net import lagrangian
 
 from .motion_search import Found
 
 BLOCK = 8
 PAD = BLOCK + 4  # pixels beyond the edges: farther away, with the reach of the filter, all is as at the edge
-# Bits of a square whose vector is as predicted, of another, for each doubling of the difference; of a split and its blocks; of
-# each mode.
-SAME, OTHER, DOUBLING, SPLIT, SPLIT_BLOCK = 0.5, 4.0, 2.0, 6.0, 3.0
+# Bits of a square whose vector is as predicted, of another, for each doubling of the difference; of halves, of quarters, and of
+# each vector of these; of each mode.
+SAME, OTHER, DOUBLING, HALVES, QUARTERED, PART = 0.5, 4.0, 2.0, 4.0, 4.0, 3.0
 MODE = {ALL: 1.5, BEFORE: 2.5, AFTER: 2.5, DIRECT: 0.5}
 
 
@@ -41,6 +41,15 @@ def _cubic(t: float) -> list[float]:
 
 
 _DOWN, _RIGHT = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # the blocks of a square
+# Ways to give the blocks of a square the vectors of some of them: as they are, all one, halves, three vectors, one differs.
+_DIVISIONS = np.array(
+    [(0, 1, 2, 3)]
+    + [(k, k, k, k) for k in range(4)]
+    + [(k, k, j, j) for k in (0, 1) for j in (2, 3)]
+    + [(k, j, k, j) for k in (0, 2) for j in (1, 3)]
+    + [(0, 0, 2, 3), (1, 1, 2, 3), (0, 1, 2, 2), (0, 1, 3, 3), (0, 1, 0, 3), (2, 1, 2, 3), (0, 1, 2, 1), (0, 3, 2, 3)]
+    + [tuple(b if n == b else k for n in range(4)) for b in range(4) for k in range(4) if k != b]
+)
 
 
 def _phases(samples: np.ndarray, axis: int) -> Iterator[np.ndarray]:
@@ -182,9 +191,8 @@ class _Side:
     def spread(self, allowed: np.ndarray | None = None) -> None:
         """Lets squares choose again, in two halves of a checkerboard; only those that are `allowed` (h, w)."""
         rows, columns = np.nonzero(np.ones((self.h, self.w), bool) if allowed is None else allowed)
-        split = self.split_bits()[rows, columns] > 0
-        blocks = [self.vectors[y::2, x::2] for y, x in ((0, 0), (0, 1), (1, 0), (1, 1))]
-        self.choose(rows[split], columns[split], [block[rows, columns][split] for block in blocks])
+        divided = self.split_bits()[rows, columns] > 0
+        self.divide(rows[divided], columns[divided])
         for half in (0, 1):
             here = (rows + columns) % 2 == half
             self.choose(rows[here], columns[here], self.around(rows[here], columns[here]))
@@ -199,11 +207,28 @@ class _Side:
         return [*candidates, self.expected[2 * rows, 2 * columns]] if self.expected.any() else candidates
 
     def split_bits(self) -> np.ndarray:
-        """Bits (h, w) for blocks that differ from the first of their square."""
-        first = self.vectors[::2, ::2]
-        away = np.stack([np.abs(self.vectors[y::2, x::2] - first).sum(2) for y, x in ((0, 1), (1, 0), (1, 1))])
-        each = np.where(away > 0, SPLIT_BLOCK + DOUBLING * np.log2(1 + away), 0).sum(0)
-        return each + SPLIT * (each > 0)
+        """Bits (h, w) of how squares are divided."""
+        return _part_bits(np.stack([self.vectors[y::2, x::2] for y, x in zip(_DOWN, _RIGHT)], axis=2))
+
+    def divide(self, rows: np.ndarray, columns: np.ndarray) -> None:
+        """Divides squares anew, with the vectors that their blocks have now."""
+        if len(rows) == 0:
+            return
+        r, c = 2 * rows[:, None] + _DOWN, 2 * columns[:, None] + _RIGHT  # (n, 4)
+        vectors, target = self.vectors[r, c], self.target[r, c]
+        tried = [self.reference.blocks(r.ravel(), c.ravel(), vectors[:, k].repeat(4, 0)) for k in range(4)]
+        found = np.stack(tried, axis=1).reshape(len(rows), 4, 4, -1)  # block, vector
+        away = found - target[:, :, None]
+        error = np.einsum("nbks,nbks->nbk", away, away)
+        errors = error[:, np.arange(4), _DIVISIONS].sum(2)
+        divided = vectors[:, _DIVISIONS]
+        predicted = predictions(self.vectors[::2, ::2])[rows, columns]
+        bits = _vector_bits(divided[:, :, 0] - predicted[:, None]) + _part_bits(divided)
+        best = np.argmin(self.worth[rows, columns, None] * errors + bits, axis=1)
+        n = np.arange(len(rows))
+        self.vectors[r, c] = divided[n, best]
+        self.found[r, c] = found[n[:, None], np.arange(4), _DIVISIONS[best]]
+        self.error[rows, columns] = errors[n, best]
 
     def choose(self, rows: np.ndarray, columns: np.ndarray, candidates: list[np.ndarray]) -> None:
         """Gives each of the squares the vector of the candidates (n, 2) that is worth it."""
@@ -238,3 +263,11 @@ def _vector_bits(difference: np.ndarray) -> np.ndarray:
     """Bits (...) of vectors (..., 2) less their prediction."""
     away = np.abs(difference).sum(-1)
     return np.where(away > 0, OTHER + DOUBLING * np.log2(1 + away), SAME)
+
+
+def _part_bits(vectors: np.ndarray) -> np.ndarray:
+    """Bits (...) of how squares are divided, by the vectors of their blocks (..., 4, 2)."""
+    right, below, last = np.moveaxis(vectors[..., 1:, :] - vectors[..., :1, :], -2, 0)
+    shape = shapes_of(np.stack([right, below, last]))
+    costs = [PART + DOUBLING * np.log2(1 + np.abs(part).sum(-1)) for part in (right, below, last - last_block(right, below))]
+    return np.choose(shape, [0.0, HALVES + costs[1], HALVES + costs[0], QUARTERED + sum(costs)])

@@ -1,5 +1,5 @@
-"""Motion as it is coded: what a square of 16x16 pixels is predicted from, one vector for each side, then how its 8x8 blocks
-differ from it.
+"""Motion as it is coded: what a square of 16x16 pixels is predicted from, one vector for each side, then how it is divided and
+how its parts differ from that vector.
 
 A square moves as expected (mode DIRECT, see trace.py), or its vectors are predicted as in H.264 (Wiegand et al. 2003, section
 VI-C: the median of left, above and above right), since that is how x264, which searches them, counts their cost. The tables
@@ -24,7 +24,13 @@ _SQUARES = (1 + _SPATIAL) * _TEMPORAL * _AFTER
 ONE_SIDE_TABLES = _SQUARES + _SPLIT * _AFTER  # all there are in models without frames predicted from both sides
 _MODE_FIRST, _MODE_SECOND = 3, 9
 _MODES = 2 * ONE_SIDE_TABLES  # for frames with one side, then with two
-TABLES = _MODES + 2 * (_MODE_FIRST + _MODE_SECOND)
+_SHAPES = _MODES + 2 * (_MODE_FIRST + _MODE_SECOND)  # where the tables of vid3 end; its blocks have no shapes
+_SHAPE, _AROUND, _PART = 6, 4, 12  # ways to tell shapes; those around that are known; ways to tell parts
+_SHAPE_TABLES = _SHAPE * _AROUND + _PART * _AFTER
+TABLES = _SHAPES + 2 * _SHAPE_TABLES
+
+# How a square is divided: not, into an upper and a lower half, a left and a right one, or its four blocks.
+WHOLE, ROWS, COLUMNS, QUARTERS = range(4)
 _LIMIT = 2**15 - 1
 _BESIDE = (0, 1), (1, 0), (0, -1), (-1, 0)
 _OTHERS = (0, 1), (1, 0), (1, 1)  # rows and columns of blocks 1 to 3 in a square
@@ -41,17 +47,18 @@ class Surprise:
 @dataclass
 class Motion:
     """Motion as it is coded: modes; squares (n, s, h, w, 2) less their prediction; blocks 1 to 3 of each (3, n, s, h, w, 2)
-    less block 0."""
+    less block 0; shapes (n, s, h, w), which follow from those."""
 
     modes: np.ndarray
     squares: np.ndarray
     blocks: np.ndarray
+    shapes: np.ndarray
 
     @staticmethod
     def none(n: int, sides: int, h: int, w: int) -> Motion:
         """No motion, predicted from all sides."""
         squares, blocks = np.zeros((n, sides, h, w, 2), np.int32), np.zeros((3, n, sides, h, w, 2), np.int32)
-        return Motion(np.zeros((n, h, w), np.int32), squares, blocks)
+        return Motion(np.zeros((n, h, w), np.int32), squares, blocks, np.zeros((n, sides, h, w), np.int32))
 
 
 def coded_sides(modes: np.ndarray, sides: int) -> np.ndarray:
@@ -88,7 +95,22 @@ def to_motion(fields: np.ndarray, modes: np.ndarray, expected: np.ndarray | None
     squares = _inferred(blocks[:, :, ::2, ::2] * coded[..., None], coded, modes, expected)
     motion.squares = (squares - predictions(squares)).astype(np.int32) * coded[..., None]
     motion.blocks = np.stack([blocks[:, :, y::2, x::2] - squares for y, x in _OTHERS]) * coded[..., None]
+    motion.shapes = shapes_of(motion.blocks)
     return motion
+
+
+def shapes_of(blocks: np.ndarray) -> np.ndarray:
+    """The simplest division (...) that blocks 1 to 3 of squares (3, ..., 2), less block 0, need."""
+    right, below, last = blocks
+    still, same = (~right.any(-1), ~below.any(-1)), ((last == below).all(-1), (last == right).all(-1))
+    quarters = np.where(still[1] & same[1], COLUMNS, QUARTERS)
+    shapes = np.where(still[0] & same[0], ROWS, quarters)
+    return np.where(blocks.any(-1).any(0), shapes, WHOLE).astype(np.int32)
+
+
+def last_block(right: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """What block 3 (..., 2) is predicted to be from blocks 1 and 2, all less block 0: the median of 0 and these."""
+    return np.maximum(np.minimum(right, below), np.minimum(np.maximum(right, below), 0))
 
 
 def to_fields(motion: Motion, expected: np.ndarray | None = None) -> np.ndarray:
@@ -146,25 +168,26 @@ def _undo_prediction(differences: list[list[int]], known: list[list[bool]] | Non
 
 @dataclass(frozen=True)
 class MotionStep:
-    """Symbols to code: table ids (k,) uint16, from 0 on, and where they stand in an array of `Motion`."""
+    """Symbols to code: table ids (k,) uint16, from 0 on, where they stand in an array of `Motion`, what is guessed."""
 
     table_ids: np.ndarray
     part: str
     place: tuple[np.ndarray, ...]
+    guess: np.ndarray | int = 0
 
     def symbols(self, motion: Motion) -> np.ndarray:
         """What is coded of them: int32 (k,)."""
-        return getattr(motion, self.part)[self.place].astype(np.int32)
+        return (getattr(motion, self.part)[self.place] - self.guess).astype(np.int32)
 
 
 Steps = Generator[MotionStep, np.ndarray, None]
 
 
 def motion_steps(
-    n: int, sides: int, h: int, w: int, before: Surprise | None, told: bool
+    n: int, sides: int, h: int, w: int, before: Surprise | None, told: bool, shaped: bool
 ) -> Generator[MotionStep, np.ndarray, tuple[Motion, Surprise]]:
     """Yields a step, is sent its symbols (int32). h, w: squares. before: the surprise of frames coded before, one for each.
-    told: whether modes are coded."""
+    told, shaped: whether modes and shapes are coded."""
     if before is None:
         before = Surprise(np.zeros((n, h, w), np.int32), np.zeros((n, h, w), np.int32))
     coded = Motion.none(n, sides, h, w)
@@ -182,21 +205,56 @@ def motion_steps(
             spatial = 1 + np.searchsorted((1, 4, 12, 40), beside[chosen], side="right")
         base = first + (spatial * _TEMPORAL + temporal[chosen[0], chosen[2], chosen[3]]) * _AFTER
         surprise[chosen] = yield from _pair(coded, "squares", chosen, base)
-    total = np.zeros((n, sides, h, w), np.int32)
+    yield from (_part_steps if shaped else _block_steps)(coded, used, surprise, before.blocks)
+    total = np.minimum(np.abs(coded.blocks.astype(np.int64)), 99).sum((0, -1)) * used
+    return coded, Surprise(np.minimum(surprise.sum(1), 99), np.minimum(total.sum(1), 99))
+
+
+def _block_steps(coded: Motion, used: np.ndarray, surprise: np.ndarray, before: np.ndarray) -> Steps:
+    """Codes how blocks differ from their square, all of them, as vid1 to vid3 do."""
+    first = (used.shape[1] - 1) * ONE_SIDE_TABLES
+    total = np.zeros(used.shape, np.int32)
     chosen = np.nonzero(used)
     own = np.searchsorted((1, 6), surprise[chosen], side="right")
-    earlier = before.blocks[chosen[0], chosen[2], chosen[3]] > 0
+    earlier = before[chosen[0], chosen[2], chosen[3]] > 0
     for block in (0, 1, 2):
         seen = np.searchsorted((1, 6), total[chosen], side="right") if block else 0
         base = first + _SQUARES + ((seen * 3 + own) * 2 + earlier) * _AFTER
         total[chosen] += yield from _pair(coded, "blocks", (np.full(len(own), block), *chosen), base)
-    return coded, Surprise(np.minimum(surprise.sum(1), 99), np.minimum(total.sum(1), 99))
 
 
-def _send(coded: Motion, part: str, place: tuple[np.ndarray, ...], table_ids: np.ndarray) -> Steps:
+def _part_steps(coded: Motion, used: np.ndarray, surprise: np.ndarray, before: np.ndarray) -> Steps:
+    """Codes how squares are divided, in two passes over a checkerboard, and then the vectors of the parts."""
+    first = _SHAPES + (used.shape[1] - 1) * _SHAPE_TABLES
+    divided = np.zeros(used.shape, np.int32)
+    for second in (0, 1):
+        chosen = np.nonzero(used & (_parity(*used.shape[2:]) == second))
+        own = np.searchsorted((1, 6), surprise[chosen], side="right")
+        table_ids = own * 2 + (before[chosen[0], chosen[2], chosen[3]] > 0)
+        if second:
+            table_ids = table_ids + _SHAPE * (1 + np.searchsorted((1, 3), _around(divided, _BESIDE)[chosen], side="right"))
+        yield from _send(coded, "shapes", chosen, first + table_ids)
+        np.clip(coded.shapes, WHOLE, QUARTERS, out=coded.shapes)  # whatever a damaged file says
+        divided = np.minimum(coded.shapes, 2)
+    first += _SHAPE * _AROUND
+    for kind, (shape, block) in enumerate(((ROWS, 1), (COLUMNS, 0), (QUARTERS, 0), (QUARTERS, 1), (QUARTERS, 2))):
+        chosen = np.nonzero(coded.shapes == shape)
+        own = np.searchsorted((1, 6), surprise[chosen], side="right")
+        base = first + (max(kind - 1, 0) * 3 + own) * _AFTER
+        right, below, _ = coded.blocks[(slice(None), *chosen)]
+        guess = last_block(right, below) if block == 2 else np.zeros_like(right)
+        yield from _pair(coded, "blocks", (np.full(len(own), block), *chosen), base, guess)
+        if shape != QUARTERS:
+            coded.blocks[(2, *chosen)] = coded.blocks[(block, *chosen)]
+
+
+def _send(
+    coded: Motion, part: str, place: tuple[np.ndarray, ...], table_ids: np.ndarray, guess: np.ndarray | int = 0
+) -> Steps:
     """Codes the symbols at `place` of an array of `coded` and puts them there."""
     if len(table_ids):
-        getattr(coded, part)[place] = yield MotionStep(table_ids.astype(np.uint16), part, place)
+        symbols = yield MotionStep(table_ids.astype(np.uint16), part, place, guess)
+        getattr(coded, part)[place] = np.clip(symbols.astype(np.int64) + guess, -(2**31), 2**31 - 1)
 
 
 def _mode_steps(coded: Motion, sides: int, temporal: np.ndarray) -> Steps:
@@ -216,16 +274,22 @@ def _mode_steps(coded: Motion, sides: int, temporal: np.ndarray) -> Steps:
 
 
 def _pair(
-    coded: Motion, part: str, place: tuple[np.ndarray, ...], base: np.ndarray
+    coded: Motion, part: str, place: tuple[np.ndarray, ...], base: np.ndarray, guess: np.ndarray | None = None
 ) -> Generator[MotionStep, np.ndarray, np.ndarray]:
-    """Codes both components, the vertical one knowing the horizontal one; returns how far they are from 0, at most 99."""
+    """Codes both components, the vertical one knowing the horizontal one; returns how far they are from 0, at most 99.
+
+    guess: (k, 2), what they are coded against; 0 without it.
+    """
     if len(place[0]) == 0:
         return np.zeros(0, np.int32)
-    x, y = ((*place, np.full(len(place[0]), component)) for component in (0, 1))
-    yield from _send(coded, part, x, np.broadcast_to(base, len(place[0])))
-    size = np.minimum(np.abs(getattr(coded, part)[x].astype(np.int64)), 99)
-    yield from _send(coded, part, y, base + 1 + np.searchsorted((1, 4), size, side="right"))
-    return np.minimum(size + np.minimum(np.abs(getattr(coded, part)[y].astype(np.int64)), 99), 99).astype(np.int32)
+    beyond: list[np.ndarray] = []
+    for component in (0, 1):
+        at = (*place, np.full(len(place[0]), component))
+        known = 0 if guess is None else guess[:, component]
+        table_ids = base + 1 + np.searchsorted((1, 4), beyond[0], side="right") if component else base
+        yield from _send(coded, part, at, np.broadcast_to(table_ids, len(place[0])), known)
+        beyond.append(np.minimum(np.abs(getattr(coded, part)[at].astype(np.int64) - known), 99))
+    return np.minimum(sum(beyond), 99).astype(np.int32)
 
 
 def _parity(h: int, w: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from .exact import plain_precision
 from .first_video_transform import Condition, FirstVideoSynthesis
 from .frame_order import Place
 from .hyperprior_net import HyperpriorNet
-from .motion_coding import MotionStep, Surprise, motion_steps, to_fields
+from .motion_coding import TABLES, MotionStep, Surprise, motion_steps, to_fields
 from .trace import Trace, Traces, expected_fields, surprise_of
 from .video_net import Reference, worth_coding
 from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of
@@ -47,6 +47,7 @@ class VideoDecoder(LatentDecoder):
         super().__init__(tensors, device)
         self.first_motion_table = SCALE_TABLES + self.entropy.widths.hyper_latents
         self.both_sides = self.entropy.widths.told == TOLD  # not of vid1 and vid2
+        self.shaped = len(self.tables[1]) - self.first_motion_table == TABLES  # not of vid1 to vid3
         self.condition = Condition() if "condition.features.weight" in tensors else None  # of vid1
         if self.condition:
             load_module(self.condition, tensors, "condition.", device)
@@ -64,13 +65,16 @@ class VideoDecoder(LatentDecoder):
         return np.stack([expected_fields(place, traces, (2 * h, 2 * w)) for place in places])
 
     def steps(
-        self, places: Sequence[Place], h: int, w: int, quality: int, traces: Traces
+        self, places: Sequence[Place], h: int, w: int, quality: int, traces: Traces, fields: np.ndarray | None = None
     ) -> Generator[MotionStep | Step, np.ndarray, tuple[Coded, list[Trace]]]:
         """Yields what the coder needs for the next symbols of the frames of a level, of h x w squares, and is sent them; see
-        EntropyModel. Returns the frames and what each leaves for later ones."""
+        EntropyModel. Returns the frames and what each leaves for later ones. fields: those that the symbols of motion will
+        make, which an encoder knows."""
         n, sides = len(places), len(places[0].sources)
-        motion, surprise = yield from motion_steps(n, sides, h, w, surprise_of(places, traces, (h, w)), self.both_sides)
-        fields = to_fields(motion, self.expected(places, traces, h, w))
+        before = surprise_of(places, traces, (h, w))
+        motion, surprise = yield from motion_steps(n, sides, h, w, before, self.both_sides, self.shaped)
+        if fields is None:
+            fields = to_fields(motion, self.expected(places, traces, h, w))
         grid = self.grid(h, w)
         told = self._told(places, traces, fields, motion.modes)
         latents = yield from self.entropy.steps(*grid, quality, told, n)

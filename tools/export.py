@@ -27,21 +27,23 @@ from vqc.models.audio_net import AudioNet
 from vqc.models.audio_transform import HOP
 from vqc.models.entropy_model import OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel, LatentEncoder, Step
 from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
+from vqc.models.frame_order import levels
 from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
 from vqc.models.motion_coding import TABLES as MOTION_TABLES
-from vqc.models.motion_coding import MotionStep, to_fields, to_motion
-from vqc.models.trace import Trace
+from vqc.models.motion_coding import Motion, MotionStep, Surprise, motion_steps, to_fields, to_motion
+from vqc.models.trace import Trace, expected_fields, surprise_of
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_hyperprior import VideoDecoder, VideoEncoder, intra_reference
 from vqc.models.video_net import VideoNet
 from vqc.models.weights import FOLDER
+from vqc.motion_search import Found
 from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables
 from vqc.tools.train.clips import ORDER, STRUCTURES, list_clips, load_clips, random_walk
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
-from vqc.video_encoding import DEEPER
+from vqc.video_encoding import DEEPER, THRIFT
 
 
 def export_entropy(net: HyperpriorNet) -> dict[str, Tensor]:
@@ -111,9 +113,12 @@ def count_grids(encoder: LatentEncoder, model: EntropyModel, grids: Iterable[tup
 
 
 def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argparse.Namespace, counts: SymbolCounts) -> None:
-    """Counts the symbols of predicted frames in random crops of clips, motion included."""
+    """Counts the symbols of predicted frames in random crops of clips; of motion, those of all frames."""
     rng = random.Random(5)
     clips = load_clips(list_clips(arguments.data), arguments.checkpoint.parent.parent / "clips")
+    for clip in tqdm(clips, desc="motion", disable=None):
+        for (length, _), found in clip.ways[0].motion.items():
+            count_motion(found, length, decoder.first_motion_table, counts)
     for _ in tqdm(range(arguments.crops), desc="tables", disable=None):
         quality, length = rng.randrange(QUALITY_MAX + 1), rng.choice(list(STRUCTURES))
         walk = random_walk(clips, 240, quality / 100, rng)
@@ -124,7 +129,8 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
             crops = [unit[place.number] for place in places]
             y, uv = (torch.from_numpy(np.stack(p)).float() / 255 for p in zip(*((c.y, c.uv) for c in crops)))
             h, w = crops[0].modes.shape
-            level_quality = max(quality + DEEPER[min(places[0].depth, len(DEEPER) - 1)], 0)
+            depth = min(places[0].depth, len(DEEPER) - 1)
+            level_quality = max(quality + DEEPER[depth], 0)
             motion = to_motion(
                 np.stack([c.fields for c in crops]), np.stack([c.modes for c in crops]), decoder.expected(places, traces, h, w)
             )
@@ -132,20 +138,40 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
             prediction = decoder.predict([[references[n] for n in p.sources] for p in places], fields, motion.modes)
             latents = encoder.analyse(y, uv, prediction)
             scaled = in_steps(decoder, latents, level_quality)
-            hyper, kept = encoder.hyper_and_kept(scaled, len(places), *latents.shape[2:])
+            hyper, kept = encoder.hyper_and_kept(scaled, len(places), *latents.shape[2:], THRIFT[depth])
 
             def code(step: MotionStep | Step, hyper=hyper, scaled=scaled, kept=kept, motion=motion) -> np.ndarray:
                 if isinstance(step, MotionStep):
-                    symbols, table_ids = step.symbols(motion), step.table_ids + decoder.first_motion_table
-                else:
-                    symbols, table_ids = hyper if step.means is None else encoder.quantise(scaled, step, kept), step.table_ids
-                counts.add(symbols, table_ids)
+                    return step.symbols(motion)
+                symbols = hyper if step.means is None else encoder.quantise(scaled, step, kept)
+                counts.add(symbols, step.table_ids)
                 return symbols
 
             coded, left = run_steps(decoder.steps(places, h, w, level_quality, traces), code)
             decoded = decoder.synthesise(coded.latents, prediction, level_quality)
             for place, reference, trace in zip(places, decoded, left):
                 references[place.number], traces[place.number] = reference, trace
+
+
+def count_motion(found: list[Found], length: int, first: int, counts: SymbolCounts) -> None:
+    """Counts the motion of frames in runs of `length`; first: the number of the first table of motion."""
+    traces = {0: Trace()}
+    for places in levels([length] * (len(found) // length)):
+        here = [found[place.number - 1] for place in places]
+        fields, modes = np.stack([one.fields for one in here]), np.stack([one.modes for one in here])
+        n, sides, h, w = *fields.shape[:2], *modes.shape[1:]
+        expected = np.stack([expected_fields(place, traces, fields.shape[2:4]) for place in places])
+        motion = to_motion(fields, modes, expected)
+
+        def code(step: MotionStep, motion: Motion = motion) -> np.ndarray:
+            symbols = step.symbols(motion)
+            counts.add(symbols, step.table_ids + first)
+            return symbols
+
+        _, surprise = run_steps(motion_steps(n, sides, h, w, surprise_of(places, traces, (h, w)), True, True), code)
+        for i, (place, field) in enumerate(zip(places, to_fields(motion, expected))):
+            left = Surprise(surprise.squares[i : i + 1], surprise.blocks[i : i + 1])
+            traces[place.number] = Trace(None, left, field, place)
 
 
 def network_of(state: dict[str, Tensor]) -> HyperpriorNet:

@@ -12,7 +12,10 @@ from vqc.models.entropy_model import HYPER_LIMIT, SCALE_TABLES
 from vqc.models.hyperprior_net import SCALE_MIN, LogisticMixture
 
 TOTAL = 2**20  # counts of a table add up to about this
-MOTION_REACH = 48  # symbols of a motion table on each side of 0: 12 pixels
+MOTION_REACH = 256  # symbols of a motion table on each side of 0: 64 pixels
+NEAR = 6  # from 0, where each symbol of a motion table has its own probability; beyond, they are told apart by an eighth
+
+MOTION_PRIOR = 5.0  # symbols of the initial shape in a motion table
 
 # (lowest symbol, probabilities) of each table
 Tables = list[tuple[int, np.ndarray]]
@@ -37,6 +40,18 @@ def initial_motion_tables(count: int) -> Tables:
     x = np.arange(-MOTION_REACH, MOTION_REACH + 1)
     p = 1 / (1 + x.astype(float) ** 2)
     return [(-MOTION_REACH, p / p.sum())] * count
+
+
+def spread(body: np.ndarray) -> np.ndarray:
+    """Counts of the symbols -n..n of a motion table, those far from 0 as means over both signs and all about as far."""
+    n = len(body) // 2
+    both = (body[n:] + body[n::-1]) / 2  # by distance
+    sums = np.concatenate([[0.0], np.cumsum(both)])
+    far = np.arange(NEAR + 1, n + 1)
+    low, high = np.maximum(far - far // 8 - 1, NEAR + 1), np.minimum(far + far // 8 + 2, n + 1)
+    result = body.astype(float)
+    result[n + far] = result[n - far] = (sums[high] - sums[low]) / (high - low)
+    return result
 
 
 class SymbolCounts:
@@ -66,10 +81,13 @@ def fit_tables(
         if len(p) == 1:
             low.append(first), size.append(1), flat.append(np.ones(1))
             continue
-        body = n[:-1]
+        body, weight = n[:-1], prior_weight
         if i < SCALE_TABLES:
             body = (body + body[::-1]) / 2  # residuals have no preferred sign
-        body = body + prior_weight * p
+        elif len(body) == 2 * MOTION_REACH + 1:
+            body = spread(body)
+            weight = MOTION_PRIOR
+        body = body + weight * p
         escape = n[-1] + 0.02
         share = np.append(body, escape) / (body.sum() + escape)
         low.append(first), size.append(len(share)), flat.append(np.maximum(np.round(share * TOTAL), 1))

@@ -20,13 +20,13 @@ from vqc.models.motion_coding import (
 )
 
 
-def run(n, sides, h, w, before, told, symbols_of):
-    steps, written = motion_steps(n, sides, h, w, before, told), []
+def run(n, sides, h, w, before, told, shaped, symbols_of):
+    steps, written = motion_steps(n, sides, h, w, before, told, shaped), []
     step = next(steps)
     while True:
         symbols = symbols_of(step)
         assert symbols.shape == step.table_ids.shape and step.table_ids.max() < TABLES
-        assert told or step.table_ids.max() < ONE_SIDE_TABLES
+        assert told or shaped or step.table_ids.max() < ONE_SIDE_TABLES
         written.append(symbols)
         try:
             step = steps.send(symbols)
@@ -36,52 +36,61 @@ def run(n, sides, h, w, before, told, symbols_of):
 
 def random_motion(n, sides, h, w, reach, rng):
     fields, expected = rng.integers(-reach, reach + 1, (2, n, sides, 2 * h, 2 * w, 2)).astype(np.int16)
+    for axis in (2, 3):  # so that there are squares that are not divided, or in halves
+        alike = rng.random(fields.shape[:4]) < 0.5
+        before = np.roll(fields, 1, axis)
+        fields[alike] = before[alike]
     modes = rng.integers(ALL, DIRECT + 1, (n, h, w)) if sides == 2 else rng.choice([ALL, DIRECT], (n, h, w))
     return fields, modes, expected
 
 
 def same(one, other):
-    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("modes", "squares", "blocks"))
+    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("modes", "squares", "blocks", "shapes"))
 
 
 SIZES = {"n": st.integers(1, 3), "h": st.integers(1, 5), "w": st.integers(1, 5), "seed": st.integers(0, 2**32 - 1)}
 
 
-@given(sides=st.sampled_from([1, 2]), reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
-def test_all_motion_comes_back_and_that_of_the_next_frames_too(sides, reach, n, h, w, seed):
+@given(sides=st.sampled_from([1, 2]), shaped=st.booleans(), reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
+def test_all_motion_comes_back_and_that_of_the_next_frames_too(sides, shaped, reach, n, h, w, seed):
     rng = np.random.default_rng(seed)
     writer = reader = None
     for _ in range(2):
         fields, modes, expected = random_motion(n, sides, h, w, reach, rng)
         motion = to_motion(fields, modes, expected)
-        written, (_, writer) = run(n, sides, h, w, writer, True, lambda step, m=motion: step.symbols(m))
-        assert sum(map(len, written)) == 8 * coded_sides(modes, sides).sum() + n * h * w
+        written, (_, writer) = run(n, sides, h, w, writer, True, shaped, lambda step, m=motion: step.symbols(m))
+        coded = coded_sides(modes, sides)
+        parts = 1 + np.array([0, 1, 1, 3])[motion.shapes[coded]]
+        assert sum(map(len, written)) == (2 * parts.sum() + coded.sum() if shaped else 8 * coded.sum()) + n * h * w
         queue = iter(written)
-        _, (decoded, reader) = run(n, sides, h, w, reader, True, lambda step, q=queue: next(q))
+        _, (decoded, reader) = run(n, sides, h, w, reader, True, shaped, lambda step, q=queue: next(q))
+        motion.shapes *= shaped
         assert same(decoded, motion)
         result = to_fields(decoded, expected)
         coded = coded_sides(modes, sides).repeat(2, 2).repeat(2, 3)
         assert np.array_equal(result[coded], fields[coded])
         direct = np.broadcast_to((modes == DIRECT)[:, None], (n, sides, h, w)).repeat(2, 2).repeat(2, 3)
         assert np.array_equal(result[direct], expected[direct])
-        assert same(to_motion(result, modes, expected), motion)  # what no mode uses is what decoders find for it
+        again = to_motion(result, modes, expected)
+        again.shapes *= shaped
+        assert same(again, motion)  # what no mode uses is what decoders find for it
 
 
 @given(reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
 def test_fields_of_models_without_modes_come_back(reach, n, h, w, seed):
     fields, _, _ = random_motion(n, 1, h, w, reach, np.random.default_rng(seed))
     motion = to_motion(fields, np.full((n, h, w), ALL))
-    written, _ = run(n, 1, h, w, None, False, lambda step: step.symbols(motion))
+    written, _ = run(n, 1, h, w, None, False, False, lambda step: step.symbols(motion))
     queue = iter(written)
-    _, (decoded, _) = run(n, 1, h, w, None, False, lambda step: next(queue))
+    _, (decoded, _) = run(n, 1, h, w, None, False, False, lambda step: next(queue))
     assert sum(map(len, written)) == 8 * n * h * w and np.array_equal(to_fields(decoded), fields)
 
 
-@given(sides=st.sampled_from([1, 2]), told=st.booleans(), **SIZES)
-def test_any_symbols_make_fields_within_sixteen_bits(sides, told, n, h, w, seed):
+@given(sides=st.sampled_from([1, 2]), told=st.booleans(), shaped=st.booleans(), **SIZES)
+def test_any_symbols_make_fields_within_sixteen_bits(sides, told, shaped, n, h, w, seed):
     rng = np.random.default_rng(seed)
     wild = lambda step: rng.integers(-(2**31), 2**31, step.table_ids.shape, dtype=np.int64).astype(np.int32)  # noqa: E731
-    _, (motion, surprise) = run(n, sides, h, w, None, told or sides == 2, wild)
+    _, (motion, surprise) = run(n, sides, h, w, None, told or sides == 2, shaped, wild)
     assert motion.modes.min() >= ALL and motion.modes.max() <= DIRECT
     fields = to_fields(motion, np.zeros((n, sides, 2 * h, 2 * w, 2), np.int16))
     assert fields.dtype == np.int16 and fields.shape == (n, sides, 2 * h, 2 * w, 2)
