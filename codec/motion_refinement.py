@@ -161,6 +161,7 @@ class _Side:
         self.expected, self.reference = expected.astype(np.int64), reference
         self.vectors = field.astype(np.int64)
         self.found = self.find(self.vectors)  # what blocks find: (2h, 2w, 64)
+        self.parts = self.part_bits()  # bits of how squares are divided, kept up to date
         self.aim(target, np.full((self.h, self.w), worth))
 
     def aim(self, target: np.ndarray, worth: np.ndarray) -> None:
@@ -173,6 +174,7 @@ class _Side:
         blocks = _by_block(squares)
         self.vectors = np.where(blocks, self.expected, self.vectors)
         self.found = np.where(blocks, self.find(self.expected), self.found)
+        self.parts = self.part_bits()
 
     def field(self) -> np.ndarray:
         """The vectors as they are coded."""
@@ -186,12 +188,12 @@ class _Side:
     def bits(self) -> np.ndarray:
         """Bits of each square (h, w)."""
         squares = self.vectors[::2, ::2]
-        return _vector_bits(squares - predictions(squares)) + self.split_bits()
+        return _vector_bits(squares - predictions(squares)) + self.parts
 
     def spread(self, allowed: np.ndarray | None = None) -> None:
         """Lets squares choose again, in two halves of a checkerboard; only those that are `allowed` (h, w)."""
         rows, columns = np.nonzero(np.ones((self.h, self.w), bool) if allowed is None else allowed)
-        divided = self.split_bits()[rows, columns] > 0
+        divided = self.parts[rows, columns] > 0
         self.divide(rows[divided], columns[divided])
         for half in (0, 1):
             here = (rows + columns) % 2 == half
@@ -206,7 +208,7 @@ class _Side:
         candidates = [*beside, predictions(squares)[rows, columns], none]
         return [*candidates, self.expected[2 * rows, 2 * columns]] if self.expected.any() else candidates
 
-    def split_bits(self) -> np.ndarray:
+    def part_bits(self) -> np.ndarray:
         """Bits (h, w) of how squares are divided."""
         return _part_bits(np.stack([self.vectors[y::2, x::2] for y, x in zip(_DOWN, _RIGHT)], axis=2))
 
@@ -223,40 +225,42 @@ class _Side:
         errors = error[:, np.arange(4), _DIVISIONS].sum(2)
         divided = vectors[:, _DIVISIONS]
         predicted = predictions(self.vectors[::2, ::2])[rows, columns]
-        bits = _vector_bits(divided[:, :, 0] - predicted[:, None]) + _part_bits(divided)
+        parts = _part_bits(divided)
+        bits = _vector_bits(divided[:, :, 0] - predicted[:, None]) + parts
         best = np.argmin(self.worth[rows, columns, None] * errors + bits, axis=1)
         n = np.arange(len(rows))
         self.vectors[r, c] = divided[n, best]
         self.found[r, c] = found[n[:, None], np.arange(4), _DIVISIONS[best]]
-        self.error[rows, columns] = errors[n, best]
+        self.error[rows, columns], self.parts[rows, columns] = errors[n, best], parts[n, best]
 
     def choose(self, rows: np.ndarray, columns: np.ndarray, candidates: list[np.ndarray]) -> None:
         """Gives each of the squares the vector of the candidates (n, 2) that is worth it."""
         if len(rows) == 0:
             return
-        squares = self.vectors[::2, ::2]
+        squares, vectors = self.vectors[::2, ::2], np.stack(candidates)
         predicted, current = predictions(squares)[rows, columns], squares[rows, columns]
-        split, worth = self.split_bits()[rows, columns], self.worth[rows, columns]
-        best = worth * self.error[rows, columns] + _vector_bits(current - predicted) + split
-        for vectors in candidates:
-            bits = _vector_bits(vectors - predicted)
-            tried = np.flatnonzero(((vectors != current).any(1) | (split > 0)) & (bits < best))
-            if len(tried) == 0:
-                continue
-            r = (2 * rows[tried, None] + _DOWN).ravel()
-            c = (2 * columns[tried, None] + _RIGHT).ravel()
-            found = self.reference.blocks(r, c, np.repeat(vectors[tried], 4, axis=0))
-            away = (found - self.target[r, c]).reshape(len(tried), -1)
-            error = np.einsum("nk,nk->n", away, away)
-            cost = worth[tried] * error + bits[tried]
-            better = cost < best[tried]
-            taken = tried[better]
-            best[taken] = cost[better]
-            r, c = rows[taken], columns[taken]
-            self.error[r, c] = error[better]
-            blocks = 2 * r[:, None] + _DOWN, 2 * c[:, None] + _RIGHT
-            self.vectors[blocks] = vectors[taken, None]
-            self.found[blocks] = found.reshape(len(tried), 4, -1)[better]
+        parts, worth = self.parts[rows, columns], self.worth[rows, columns]
+        least = worth * self.error[rows, columns] + _vector_bits(current - predicted) + parts
+        bits = _vector_bits(vectors - predicted)
+        keys = vectors[..., 0] * 2**17 + vectors[..., 1]
+        new = np.stack([(keys[:k] != key).all(0) for k, key in enumerate(keys)])
+        new &= (parts > 0) | (keys != current[:, 0] * 2**17 + current[:, 1])
+        candidate, n = np.nonzero(new & (bits < least))
+        if len(n) == 0:
+            return
+        r, c = ((2 * i[n, None] + step).ravel() for i, step in ((rows, _DOWN), (columns, _RIGHT)))
+        found = self.reference.blocks(r, c, vectors[candidate, n].repeat(4, 0))
+        away = (found - self.target[r, c]).reshape(len(n), -1)
+        error = np.einsum("nk,nk->n", away, away)
+        costs = np.full(bits.shape, np.inf)
+        costs[candidate, n] = worth[n] * error + bits[candidate, n]
+        best = np.argmin(costs, axis=0)
+        taken = np.flatnonzero((candidate == best[n]) & (costs[candidate, n] < least[n]))
+        r, c = rows[n[taken]], columns[n[taken]]
+        self.error[r, c], self.parts[r, c] = error[taken], 0
+        blocks = 2 * r[:, None] + _DOWN, 2 * c[:, None] + _RIGHT
+        self.vectors[blocks] = vectors[candidate[taken], n[taken], None]
+        self.found[blocks] = found.reshape(len(n), 4, -1)[taken]
 
 
 def _vector_bits(difference: np.ndarray) -> np.ndarray:
