@@ -40,7 +40,7 @@ PICTURE_QUALITY = (186, 0.814)
 USUAL_WORTH = 100  # see persistence.py
 # Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is
 # worth when it is decided which blocks are coded.
-DEEPER = (0, -90, -160)
+DEEPER = (0, -170, -280)
 THRIFT = (0.6, 1.0, 1.4)
 
 

@@ -47,7 +47,8 @@ class VideoDecoder(LatentDecoder):
         super().__init__(tensors, device)
         self.first_motion_table = SCALE_TABLES + self.entropy.widths.hyper_latents
         self.both_sides = self.entropy.widths.told == TOLD  # not of vid1 and vid2
-        self.shaped = len(self.tables[1]) - self.first_motion_table == TABLES  # not of vid1 to vid3
+        # Not of vid1 to vid3: squares have shapes, blocks overlap.
+        self.shaped = len(self.tables[1]) - self.first_motion_table == TABLES
         self.condition = Condition() if "condition.features.weight" in tensors else None  # of vid1
         if self.condition:
             load_module(self.condition, tensors, "condition.", device)
@@ -119,7 +120,7 @@ class VideoDecoder(LatentDecoder):
         sides = [Reference.joined(side) for side in zip(*sources)]
         moves, kept = (torch.from_numpy(part).to(self.device) for part in (fields, modes))
         with plain_precision(self.device):
-            return predict(sides, moves, kept)
+            return predict(sides, moves, kept, overlapped=self.shaped)
 
     @torch.inference_mode()
     def synthesise(self, latents: np.ndarray, prediction: Prediction, quality: int) -> list[Reference]:

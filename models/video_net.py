@@ -116,7 +116,7 @@ class VideoNet(HyperpriorNet):
 
         sources: one for each side; fields, modes, depth, distance: see video_prediction.py; thrift: see `worth_coding`.
         """
-        prediction = predict(sources, fields, modes)
+        prediction = predict(sources, fields, modes, overlapped=True)
         latents = self.analysis(pack(y, uv), prediction.packed)
         sizes = moved_sizes([s.latents for s in sources], fields, modes)
         step = self.steps(row)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .motion_coding import AFTER, ALL, BEFORE, DIRECT
+from .overlap import Edges
 from .video_transform import motion_tokens, move_latents, pack, warp
 
 TOLD = 8  # numbers that the entropy model is told of each position
@@ -53,13 +54,20 @@ def shares(modes: Tensor, sides: int) -> list[Tensor]:
     return [torch.where(both, 0.5, (blocks == mode).float()) for mode in (BEFORE, AFTER)]
 
 
-def predict(sources: Sequence[Source], fields: Tensor, modes: Tensor) -> Prediction:
-    """The prediction of B frames from one source a side."""
-    packed = [pack(warp(s.y, field), warp(s.uv, field)) for s, field in zip(sources, fields.unbind(1))]
+def predict(sources: Sequence[Source], fields: Tensor, modes: Tensor, overlapped: bool) -> Prediction:
+    """The prediction of B frames from one source a side. overlapped: whether blocks overlap, see overlap.py."""
+    parts = shares(modes, len(sources))
+    packed = []
+    for source, field, part in zip(sources, fields.unbind(1), parts):
+        planes = [warp(plane, field) for plane in (source.y, source.uv)]
+        if overlapped:
+            edges = Edges.of(field, part[:, 0] > 0)
+            planes = [edges.blend(plane, there) for plane, there in zip(planes, (source.y, source.uv))]
+        packed.append(pack(*planes))
     memory = [warp(s.features, field, "bilinear") for s, field in zip(sources, fields.unbind(1))]
     if len(sources) == 1:
         return Prediction(packed[0], torch.zeros_like(packed[0]), memory[0], fields, modes)
-    one, other = shares(modes, 2)
+    one, other = parts
     blended, features = (one * a + other * b for a, b in (packed, memory))
     return Prediction(blended, (packed[0] - packed[1]) * (4 * one * other), features, fields, modes)
 

@@ -94,7 +94,7 @@ def two_sides(modes):
     y, uv = picture()
     one, other = (Reference(y * k, uv * k, torch.full((1, MEMORY, 8, 12), k), torch.zeros(1, 1, 8, 12)) for k in (1.0, 0.5))
     fields = torch.zeros(1, 2, 8, 12, 2, dtype=torch.int16)
-    return pack(y, uv), predict([one, other], fields, torch.full((1, 4, 6), modes))
+    return pack(y, uv), predict([one, other], fields, torch.full((1, 4, 6), modes), overlapped=True)
 
 
 @pytest.mark.parametrize(
