@@ -90,8 +90,8 @@ class Reference:
 
 
 def worth_of_error(quality: int) -> float:
-    """Bits that a squared error of prediction in luma is worth at quality 0..1000: three quarters of what one of the decoded frame
-    is, since latents mend a part."""
+    """Bits that a squared error of prediction in luma is worth at quality 0..1000: three quarters of what one of the decoded
+    frame is, since latents mend a part."""
     return 0.55 * float(lagrangian(quality_row(quality)))
 
 

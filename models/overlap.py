@@ -3,8 +3,8 @@
 Overlapped block motion compensation (Orchard and Sullivan 1994), with the weights of H.263 (annex F). Only where two neighbours
 of the same side move differently is there anything to do.
 
-Shapes: B frames; field (B, h, w, 2) in quarters of a pixel, horizontal first, of blocks of 8x8 pixels; planes (B, C, H, W) of any
-resolution.
+Shapes: B frames; field (B, h, w, 2) in quarters of a pixel, horizontal first, of blocks of 8x8 pixels; planes (B, C, H, W) of
+any resolution.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 8  # pixels, each way, that share a vector
+from .video_transform import BLOCK
+
 _BESIDE = (-1, 0), (1, 0), (0, -1), (0, 1)  # rows and columns to the blocks above, below, left and right
 # Eighths that the vectors of the block above and of that on the left have in the upper left quarter of a block.
 _ABOVE = (2, 2, 2, 2), (1, 1, 2, 2), (1, 1, 1, 1), (1, 1, 1, 1)
@@ -34,9 +35,8 @@ def _strips(block: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns = index[:, None].expand(block, block), index.expand(block, block)
         half = block // 2
         parts = [(rows < half, above), (rows >= half, above), (columns < half, left), (columns >= half, left)]
-        return tuple(torch.stack([what[where] for where, what in found]) for found in (
-            [(where, rows) for where, _ in parts], [(where, columns) for where, _ in parts], parts
-        ))  # fmt: skip
+        picked = [(rows[where], columns[where], weight[where]) for where, weight in parts]
+        return tuple(map(torch.stack, zip(*picked)))
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,9 @@ class Edges:
         strips = _strips(block, source.device)
         y, x = (at[..., None] * block + strip[self.sides] for at, strip in zip((self.rows, self.columns), strips))
         unit = 4 * BLOCK / block / 2  # of vectors, as in `warp`
-        to = [(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1]
-        grid = torch.stack([t + self.vectors[..., k, None] / (unit * size) for k, (t, size) in enumerate(zip(to, (width, height)))], -1)
+        move = self.vectors[..., None, :].float()
+        across, down = ((at + 0.5) * (2 / size) - 1 for at, size in ((x, width), (y, height)))
+        grid = torch.stack([across + move[..., 0] / (unit * width), down + move[..., 1] / (unit * height)], dim=-1)
         there = F.grid_sample(source.float(), grid, mode="bicubic", padding_mode="border", align_corners=False).flatten(2)
         place = (y * width + x).view(b, 1, -1).expand(b, count, -1)
         flat = moved.flatten(2)
