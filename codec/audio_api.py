@@ -18,7 +18,7 @@ from vqc.models import weights
 
 from .audio_decoding import SpanDecoder
 from .audio_encoding import SpanEncoder, header_for
-from .rate_search import search_quality
+from .rate_search import TargetOutOfRange, search_quality
 from .sound import SoundFormat
 from .sound_files import SoundWriter
 from .timing import span
@@ -52,10 +52,11 @@ def write_sound(
 ) -> None:
     """Codes blocks (C, n) to a file as they come; with `bitrate` (kbit/s) at the quality that gives it within 2 %.
 
-    The quality is searched on the first minute. model: None for the usual one. Raises TargetOutOfRange, ModelNotFound.
+    The quality is searched on the first minute. model: None for the usual one, or where a bit rate is below its least, that of
+    vectors. Raises TargetOutOfRange, ModelNotFound.
     """
-    model = model or weights.AUDIO_MODEL
-    weights.check_sound_model(model)
+    chosen = model or weights.AUDIO_MODEL
+    weights.check_sound_model(chosen)
     if bitrate is not None:
         ahead, seconds = [], 0.0
         for block in blocks:
@@ -63,9 +64,15 @@ def write_sound(
             seconds += block.shape[1] / kind.rate
             if seconds >= SEARCHED:
                 break
-        quality = _search(kind, ahead, seconds, bitrate, device, model)
+        try:
+            quality = _search(kind, ahead, seconds, bitrate, device, chosen)
+        except TargetOutOfRange as error:
+            if model is not None or error.size < error.target_bytes:
+                raise
+            chosen = weights.TOKEN_MODEL
+            quality = _search(kind, ahead, seconds, bitrate, device, chosen)
         blocks = itertools.chain(ahead, blocks)
-    _write(kind, blocks, file, quality, device, model)
+    _write(kind, blocks, file, quality, device, chosen)
 
 
 def _search(

@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent / "weights"
 IMAGE_MODEL = "img1"
 AUDIO_MODEL = "aud2"
 VIDEO_MODEL = "vid4"
-TOKEN_MODEL = "rvq1"  # sound by vector quantisation, whose indices are tokens
+TOKEN_MODEL = "rvq2"  # sound by vector quantisation, whose indices are tokens
 # How names of models of sound begin: scalar and vector quantised.
 SCALAR_ROUTE, VECTOR_ROUTE = "aud", "rvq"
 Half = TypeVar("Half")

@@ -22,7 +22,7 @@ from vqc.video import Frame
 from vqc.video_decoding import grid_of, load_video_decoder, read_picture, read_predicted
 from vqc.video_payload import FRAMES, unpack_group
 
-SOUND_QUALITY = {"aud2": {"talk": 50, "tune": 70}, "rvq1": {"talk": 20, "tune": 40}}
+SOUND_QUALITY = {"aud2": {"talk": 50, "tune": 70}, "rvq2": {"talk": 20, "tune": 40}}
 QUALITY = {"photo": 40, "drawing": 70, "gradient": 90}
 
 

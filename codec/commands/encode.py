@@ -162,7 +162,8 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
 @click.option(
     "--model",
     metavar="NAME",
-    help="Of sound: aud2 (scalar quantiser) or rvq1 (vector quantiser, whose codes `vqc tokens` takes).  [default: aud2]",
+    help="Of sound: aud2 (scalar quantiser), or rvq2 or rvq1 (vector quantisers, whose codes `vqc tokens` takes).  "
+    "[default: aud2; rvq2 for a --bitrate below its least]",
 )
 @click.option(
     "--audio",

@@ -136,8 +136,17 @@ def test_a_file_that_names_the_model_of_another_medium_is_unsupported():
 
 
 def test_a_bit_rate_between_two_numbers_of_stages_is_met():
-    data = vqc.encode(SAMPLES / "talk.flac", bitrate=5, model=TOKEN_MODEL)
-    assert abs(len(data) * 8 / 3 / 5000 - 1) < 0.02
+    data = vqc.encode(SAMPLES / "talk.flac", bitrate=2, model=TOKEN_MODEL)
+    assert abs(len(data) * 8 / 3 / 2000 - 1) < 0.02
+
+
+def test_a_bit_rate_that_the_usual_model_does_not_reach_is_met_by_vectors_unless_a_model_is_named():
+    data = vqc.encode(SAMPLES / "talk.flac", bitrate=1)
+    assert vqc.inspect(data).model == TOKEN_MODEL and abs(len(data) * 8 / 3 / 1000 - 1) < 0.02
+    with pytest.raises(TargetOutOfRange):
+        vqc.encode(SAMPLES / "talk.flac", bitrate=1, model=AUDIO_MODEL)
+    with pytest.raises(TargetOutOfRange):
+        vqc.encode(SAMPLES / "talk.flac", bitrate=500)
 
 
 def test_silence_costs_next_to_nothing():
