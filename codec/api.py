@@ -127,7 +127,8 @@ def encode(
     bpp / bitrate / target_size: search the quality whose file has this many bits per pixel / kbit/s (sound) / bytes, within
     2 %; raises TargetOutOfRange when no quality does. strip: leave ICC, EXIF and XMP out (the orientation stays).
     frame: which picture of a file that holds several, from 0; without it such a file is refused.
-    model: of sound: aud2 (scalar quantiser, the usual one) or rvq2 (vector quantiser; see vqc.tokens).
+    model: of sound: aud2 (scalar quantiser, the usual one), or rvq2 or rvq1 (vector quantisers; see vqc.tokens); a bitrate
+    below what aud2 reaches takes rvq2 by itself.
     effort: of pictures, 0 to 2: how long to refine what the networks found for this picture; smaller files of the same quality
     (docs/architecture.md), the same decoding. Sound and video take none.
     Of a video: audio: what becomes of its sound track: "code", "copy" (its packets are taken over as they are) or "none", which

@@ -88,6 +88,18 @@ class Reference:
         found = self._windows[y & 3, x & 3, (y >> 2) + PAD, (x >> 2) + PAD]
         return found.reshape(len(x), -1).astype(np.float32)
 
+    def moved(self, field: np.ndarray) -> np.ndarray:
+        """What all blocks find with a field (rows, columns, 2): (rows, columns, 64)."""
+        rows, columns = (i.ravel() for i in np.indices(field.shape[:2]))
+        return self.blocks(rows, columns, field.reshape(-1, 2).astype(np.int64)).reshape(*field.shape[:2], -1)
+
+
+def to_blocks(plane: np.ndarray) -> np.ndarray:
+    """A plane (H, W) as its blocks, (H/8, W/8, 64) float32."""
+    rows, columns = (n // BLOCK for n in plane.shape)
+    blocks = plane.reshape(rows, BLOCK, columns, BLOCK).transpose(0, 2, 1, 3)
+    return blocks.reshape(rows, columns, -1).astype(np.float32)
+
 
 def worth_of_error(quality: int) -> float:
     """Bits that a squared error of prediction in luma is worth at quality 0..1000: three quarters of what one of the decoded
@@ -103,9 +115,7 @@ def refine(
     references: one for each side. worth: bits for which a squared error of one level is taken. expected: fields that DIRECT
     squares take.
     """
-    h, w = found.modes.shape
-    blocks = frame.reshape(2 * h, BLOCK, 2 * w, BLOCK).transpose(0, 2, 1, 3)
-    target = blocks.reshape(2 * h, 2 * w, -1).astype(np.float32)
+    target = to_blocks(frame)
     sides = [_Side(*parts, target, worth) for parts in zip(found.fields, expected, references)]
     for side in sides:
         side.spread()
@@ -118,7 +128,7 @@ def refine(
             side.aim(np.where(_by_block(both), 2 * target - other.found, target), np.where(both, worth / 4, worth))
             side.spread(both)
         for side in sides:
-            side.aim(target, np.full((h, w), worth))
+            side.aim(target, np.full(found.modes.shape, worth))
         modes = _choose_modes(sides, target, worth)
     return Found(np.stack([side.field() for side in sides]), modes)
 
@@ -128,7 +138,7 @@ def _choose_modes(sides: Sequence[_Side], target: np.ndarray, worth: float) -> n
     costs = {ALL: _cost([side.found for side in sides], target, worth), DIRECT: np.inf}
     costs[ALL] += sum(side.bits() for side in sides)
     if any(side.expected.any() for side in sides):
-        costs[DIRECT] = _cost([side.find(side.expected) for side in sides], target, worth)
+        costs[DIRECT] = _cost([side.reference.moved(side.expected) for side in sides], target, worth)
     if len(sides) == 2:
         costs |= {mode: worth * side.error + side.bits() for mode, side in zip((BEFORE, AFTER), sides)}
     shape = costs[ALL].shape
@@ -161,7 +171,7 @@ class _Side:
         self.h, self.w = field.shape[0] // 2, field.shape[1] // 2
         self.expected, self.reference = expected.astype(np.int64), reference
         self.vectors = field.astype(np.int64)
-        self.found = self.find(self.vectors)  # what blocks find: (2h, 2w, 64)
+        self.found = reference.moved(self.vectors)  # what blocks find: (2h, 2w, 64)
         self.parts = self.part_bits()  # bits of how squares are divided, kept up to date
         self.aim(target, np.full((self.h, self.w), worth))
 
@@ -174,17 +184,12 @@ class _Side:
         """Gives some squares (h, w) the vectors that are expected."""
         blocks = _by_block(squares)
         self.vectors = np.where(blocks, self.expected, self.vectors)
-        self.found = np.where(blocks, self.find(self.expected), self.found)
+        self.found = np.where(blocks, self.reference.moved(self.expected), self.found)
         self.parts = self.part_bits()
 
     def field(self) -> np.ndarray:
         """The vectors as they are coded."""
         return self.vectors.astype(np.int16)
-
-    def find(self, vectors: np.ndarray) -> np.ndarray:
-        """What blocks find with vectors (2h, 2w, 2): (2h, 2w, 64)."""
-        rows, columns = (i.ravel() for i in np.indices((2 * self.h, 2 * self.w)))
-        return self.reference.blocks(rows, columns, vectors.reshape(-1, 2)).reshape(2 * self.h, 2 * self.w, -1)
 
     def bits(self) -> np.ndarray:
         """Bits of each square (h, w)."""

@@ -12,7 +12,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -56,10 +56,11 @@ def shared_out(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iter
         """The items; others are started only when there is a second one."""
         for number, item in enumerate(items):
             if number == 1:
-                others = _processes(workers - 1)
-                coming.append(others)
-                for _ in range(workers - 1):
-                    others.submit(_get_ready).add_done_callback(functools.partial(joined, others))
+                with suppress(*_lost()):
+                    others = _processes(workers - 1)
+                    coming.append(others)
+                    for _ in range(workers - 1):
+                        others.submit(_get_ready).add_done_callback(functools.partial(joined, others))
             yield item
 
     def joined(others: Executor, ready: Future[None]) -> None:
@@ -71,7 +72,7 @@ def shared_out(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iter
         place = free.get()
         try:
             return work(item) if place is None else place.submit(_elsewhere, work, item).result()
-        except BrokenExecutor:  # the process was killed, for want of memory perhaps
+        except _lost():
             place = None
             return work(item)
         finally:
@@ -82,6 +83,13 @@ def shared_out(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iter
     finally:
         for others in list(coming):  # too late: the end of the program would wait for them
             others.shutdown(wait=False, kill_workers=True)
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """Errors of a process that is gone: killed, for want of memory perhaps, or ended by another call that was over soon."""
+    from loky.process_executor import ShutdownExecutorError
+
+    return BrokenExecutor, ShutdownExecutorError
 
 
 def _processes(count: int) -> Executor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .motion_refinement import BLOCK, Reference
+from .motion_refinement import Reference, to_blocks
 
 LOOKAHEAD = 8  # frames after the first, by which it is judged
 # Tenths of quality for each doubling of the frames that a picture serves, beyond a few (docs/architecture.md).
@@ -33,13 +33,9 @@ class Leap:
 
 def kept(leap: Leap) -> float:
     """The part, 0..1, of what distinguishes the samples of a block (from their mean) that the frame before tells."""
-    rows, columns = leap.field.shape[:2]
-    r, c = (i.ravel() for i in np.indices((rows, columns)))
-    found = Reference(leap.before.astype(np.float32)).blocks(r, c, leap.field.reshape(-1, 2).astype(np.int64))
-    blocks = leap.after.reshape(rows, BLOCK, columns, BLOCK).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
-    blocks = blocks.astype(np.float32)
-    alone = np.abs(blocks - blocks.mean(1, keepdims=True)).sum(1)
-    told = np.abs(blocks - found).sum(1)
+    blocks, found = to_blocks(leap.after), Reference(leap.before.astype(np.float32)).moved(leap.field)
+    alone = np.abs(blocks - blocks.mean(-1, keepdims=True)).sum(-1)
+    told = np.abs(blocks - found).sum(-1)
     part = np.clip(1 - told / np.maximum(alone, _NOISE), 0, 1)
     weight = alone + _NOISE
     return float((part * weight).sum() / weight.sum())

@@ -25,7 +25,7 @@ from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_s
 from .motion_search import LONGEST_RUN, Found, MotionSearch, quantiser
 from .parallel import in_order, shared_out
 from .persistence import LOOKAHEAD, Leap, frames_served, worth
-from .planes import join
+from .planes import join, split
 from .rate_control import RateControl
 from .scene_cuts import SceneCuts
 from .timing import span
@@ -111,16 +111,15 @@ class Settings:
 class GroupEncoder:
     """Codes the frames of group `number` as they come: `add` each, then `segment`.
 
-    short: see `Group`. quality: 0..1000, that of the header when None.
+    short: see `Group`. quality: 0..1000.
     """
 
-    def __init__(self, settings: Settings, number: int, short: int = 0, quality: int | None = None) -> None:
+    def __init__(self, settings: Settings, number: int, short: int, quality: int) -> None:
         header, device = settings.header, settings.device
         self.header, self.device, self.longest, self.number, self.short = header, device, settings.longest, number, short
         self.encoder = weights.video_encoder(header.model, device)
         self.decoder: VideoDecoder = weights.video_decoder(header.model, device)
-        self.quality = header.quality if quality is None else quality
-        self.qualities = qualities_for(self.quality)
+        self.quality, self.qualities = quality, qualities_for(quality)
         self.intra_quality = 0  # until the first frame is coded
         self._search: MotionSearch | None = None
         self._sink = SymbolEncoder(table_set(self.decoder))
@@ -181,7 +180,7 @@ class GroupEncoder:
         """That of the picture, by the runs after it; last: these are all."""
         leaps, number = [], 0
         for run in runs:
-            before, after = (self._waiting[n][: len(self._waiting[n]) * 2 // 3] for n in (number, number + len(run)))
+            before, after = (split(self._waiting[n])[0][0] for n in (number, number + len(run)))
             leaps.append(Leap(before, after, run[-1].fields[0], len(run)))
             number += len(run)
         with span("motion search"):
@@ -204,9 +203,9 @@ class GroupEncoder:
             for number in place.sources:
                 if number not in self._searchable:
                     self._searchable[number] = motion_refinement.Reference(self._references[number].y[0, 0].cpu().numpy() * 255)
-            height = len(self._waiting[place.number]) * 2 // 3
             sources = [self._searchable[number] for number in place.sources]
-            better.append(motion_refinement.refine(one, sources, self._waiting[place.number][:height], worth, fields))
+            y = split(self._waiting[place.number])[0][0]
+            better.append(motion_refinement.refine(one, sources, y, worth, fields))
         motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
         return motion, to_fields(motion, expected)
 

@@ -131,10 +131,9 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
             h, w = crops[0].modes.shape
             depth = min(places[0].depth, len(DEEPER) - 1)
             level_quality = max(quality + DEEPER[depth], 0)
-            motion = to_motion(
-                np.stack([c.fields for c in crops]), np.stack([c.modes for c in crops]), decoder.expected(places, traces, h, w)
-            )
-            fields = to_fields(motion, decoder.expected(places, traces, h, w))
+            expected = decoder.expected(places, traces, h, w)
+            motion = to_motion(np.stack([c.fields for c in crops]), np.stack([c.modes for c in crops]), expected)
+            fields = to_fields(motion, expected)
             prediction = decoder.predict([[references[n] for n in p.sources] for p in places], fields, motion.modes)
             latents = encoder.analyse(y, uv, prediction)
             scaled = in_steps(decoder, latents, level_quality)
@@ -147,7 +146,7 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
                 counts.add(symbols, step.table_ids)
                 return symbols
 
-            coded, left = run_steps(decoder.steps(places, h, w, level_quality, traces), code)
+            coded, left = run_steps(decoder.steps(places, h, w, level_quality, traces, fields), code)
             decoded = decoder.synthesise(coded.latents, prediction, level_quality)
             for place, reference, trace in zip(places, decoded, left):
                 references[place.number], traces[place.number] = reference, trace

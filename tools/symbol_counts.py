@@ -14,7 +14,6 @@ from vqc.models.hyperprior_net import SCALE_MIN, LogisticMixture
 TOTAL = 2**20  # counts of a table add up to about this
 MOTION_REACH = 256  # symbols of a motion table on each side of 0: 64 pixels
 NEAR = 6  # from 0, where each symbol of a motion table has its own probability; beyond, they are told apart by an eighth
-
 MOTION_PRIOR = 5.0  # symbols of the initial shape in a motion table
 
 # (lowest symbol, probabilities) of each table

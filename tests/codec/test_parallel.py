@@ -8,7 +8,7 @@ import time
 import cloudpickle
 import pytest
 
-from vqc.parallel import shared_out
+from vqc.parallel import _processes, shared_out
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # other processes cannot import tests
 HERE = os.getpid()
@@ -50,10 +50,19 @@ def test_what_a_killed_process_leaves_is_done_here():
     assert list(shared_out(squared_slowly, range(2), 2))[1][0] == 1  # the next call has processes again
 
 
+def test_a_call_that_ends_the_processes_of_another_thread_does_not_stop_it():
+    results = shared_out(squared_slowly, range(60), 2)
+    found = [next(results)]
+    while found[-1][1] == HERE:  # until another process takes part
+        found.append(next(results))
+    _processes(1).shutdown(kill_workers=True)
+    assert [square for square, _ in [*found, *results]] == [n**2 for n in range(60)]
+
+
 def test_a_program_needs_no_guard_and_ends_soon(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
-        "import sys, operator\nfrom vqc.parallel import shared_out\nprint('begun')\n"
+        "import sys, operator\nfrom vqc.parallel import _processes, shared_out\nprint('begun')\n"
         "print(sum(shared_out(operator.neg, range(100), 3)))\n"
     )
     begin = time.monotonic()
