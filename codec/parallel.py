@@ -8,7 +8,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
@@ -95,12 +98,20 @@ def _lost() -> tuple[type[Exception], ...]:
 def _processes(count: int) -> Executor:
     from loky import get_reusable_executor  # here, since most of what vqc does needs no other process
 
-    return get_reusable_executor(count, timeout=IDLE, initializer=_ignore_interrupt)
+    return get_reusable_executor(count, timeout=IDLE, initializer=_prepare_process)
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of a terminal; the one that was asked decides."""
+def _prepare_process() -> None:
+    """Ctrl-C reaches every process of a terminal; the one that was asked decides, and none outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Leaves when the parent was killed: processes hold both ends of their queue of jobs, and would wait on it for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _get_ready() -> None:

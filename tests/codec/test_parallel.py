@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import count, islice
 
 import cloudpickle
 import pytest
@@ -32,10 +33,21 @@ def dies_elsewhere(number):
     return -number
 
 
+def until_others_take_part():
+    """Numbers that go on until another process has done some, and ten more; results so far."""
+    results = shared_out(squared_slowly, count(), 2)
+    found = [next(results)]
+    deadline = time.monotonic() + 120  # they take seconds to start, more on a busy machine
+    while found[-1][1] == HERE:
+        assert time.monotonic() < deadline
+        found.append(next(results))
+    return found, results
+
+
 def test_results_come_in_order_and_other_processes_take_part():
-    found = list(shared_out(squared_slowly, range(60), 2))
-    assert [square for square, _ in found] == [n**2 for n in range(60)]
-    assert {process == HERE for _, process in found} == {True, False}
+    found, results = until_others_take_part()
+    found += islice(results, 10)
+    assert [square for square, _ in found] == [n**2 for n in range(len(found))]
 
 
 def test_an_error_comes_through_after_the_results_before_it():
@@ -51,12 +63,10 @@ def test_what_a_killed_process_leaves_is_done_here():
 
 
 def test_a_call_that_ends_the_processes_of_another_thread_does_not_stop_it():
-    results = shared_out(squared_slowly, range(60), 2)
-    found = [next(results)]
-    while found[-1][1] == HERE:  # until another process takes part
-        found.append(next(results))
+    found, results = until_others_take_part()
     _processes(1).shutdown(kill_workers=True)
-    assert [square for square, _ in [*found, *results]] == [n**2 for n in range(60)]
+    found += islice(results, 10)
+    assert [square for square, _ in found] == [n**2 for n in range(len(found))]
 
 
 def test_a_program_needs_no_guard_and_ends_soon(tmp_path):
@@ -69,3 +79,28 @@ def test_a_program_needs_no_guard_and_ends_soon(tmp_path):
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.returncode) == ("begun\n-4950\n", 0), done.stderr
     assert time.monotonic() - begin < 60
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="where processes are looked up")
+def test_no_process_outlives_a_program_that_is_killed(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os\nfrom itertools import repeat\nfrom vqc.parallel import shared_out\n"
+        "for process in shared_out(eval, repeat('__import__(\"os\").getpid()'), 2):\n"
+        "    if process != os.getpid():\n        print(process, flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True) as running:
+        other = int(running.stdout.readline())
+        running.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and alive(other):
+        time.sleep(0.2)
+    assert not alive(other)
+
+
+def alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"  # one that nobody waited for is dead all the same
+    except FileNotFoundError:
+        return False
