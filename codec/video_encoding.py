@@ -187,10 +187,11 @@ class GroupEncoder:
             return worth(frames_served(leaps, number if last else self.header.group - 1))
 
     def _code_run(self, run: list[Found]) -> None:
-        begin = sum(self._runs)
-        for level in levels([len(run)]):
+        begin, order = sum(self._runs), list(levels([len(run)]))
+        for level in order:
             places = [place.later(begin) for place in level]
-            self._code_level(places, [run[place.number - 1] for place in level])
+            leaf = level[0].depth > 0 and level is order[-1]
+            self._code_level(places, [run[place.number - 1] for place in level], leaf)
         self._runs.append(len(run))
         self._searchable = {number: one for number, one in self._searchable.items() if number == begin + len(run)}
 
@@ -220,7 +221,8 @@ class GroupEncoder:
         h, w = latents.shape[2:]
         return decode_picture(decoder, self._intra, h, w, self.intra_quality)[0]
 
-    def _code_level(self, places: list[Place], found: list[Found]) -> None:
+    def _code_level(self, places: list[Place], found: list[Found], leaf: bool) -> None:
+        """leaf: no other frame is predicted from these, so that they need not be decoded here."""
         decoder, encoder = self.decoder, self.encoder
         depth = min(places[0].depth, len(DEEPER) - 1)
         quality = self.qualities[depth]
@@ -246,10 +248,11 @@ class GroupEncoder:
 
         steps = decoder.steps(places, *grid_of(self.header), quality, self._traces, fields)
         coded, traces = run_steps(steps, code)
-        with span("transform"):
-            references = decoder.synthesise(coded.latents, prediction, quality)
-        remember(self.header, places, references, self._references)
         remember(self.header, places, traces, self._traces)
+        if not leaf:
+            with span("transform"):
+                references = decoder.synthesise(coded.latents, prediction, quality)
+            remember(self.header, places, references, self._references)
 
 
 def group_segments(
