@@ -11,8 +11,8 @@ import torch
 
 from vqc.bitstream import ImageHeader
 from vqc.models import weights
-from vqc.models.entropy_model import HYPER_LIMIT
-from vqc.models.image_refinement import Scene, slope_of_quality
+from vqc.models.entropy_model import hyper_symbols
+from vqc.models.image_refinement import SCHEDULES, Scene, SquaredError, slope_of_quality
 
 from .image_tiles import HALO, PATCH, Tiling, Window, colour_window
 from .latent_coding import decode_latents, encode_latents
@@ -39,9 +39,8 @@ class TileRefiner:
         with span("refinement"):
             scene = self._scene(own)
             start = scene.latents[(..., *scene.own)]
-            refined, hyper = self.refiner.refine(scene, self.effort)
-        symbols = torch.round(hyper).clamp_(-HYPER_LIMIT, HYPER_LIMIT)[0].permute(1, 2, 0).flatten(0, 1)
-        candidates = [(refined, symbols.to(torch.int32).cpu().numpy()), (start, self.encoder.hyper(start))]
+            refined, hyper = self.refiner.refine(scene, SCHEDULES[self.effort])
+        candidates = [(refined, hyper_symbols(hyper)), (start, self.encoder.hyper(start))]
         coded = [encode_latents(self.encoder, self.decoder, *candidate, self.quality) for candidate in candidates]
         with span("refinement"):
             return min(coded, key=lambda one: self._cost(scene, *one))
@@ -56,7 +55,7 @@ class TileRefiner:
         real = counted.scaled(PATCH).intersection(self.picture)  # not what fills up the last latents
         target = colour[real.slices(analysed.scaled(PATCH))]
         return Scene(
-            image=torch.from_numpy(target).permute(2, 0, 1)[None].to(self.device),
+            error=SquaredError(torch.from_numpy(target).permute(2, 0, 1)[None].to(self.device)),
             latents=latents.clone(),  # a tensor that autograd takes: those of inference it refuses
             own=own.slices(seen),
             target=real.slices(seen.scaled(PATCH)),
@@ -71,5 +70,5 @@ class TileRefiner:
         decoded = decode_latents(self.decoder, payload, digest, h, w, self.quality)
         latents[:, rows, columns] = self.decoder.dequantise(decoded, h, w, self.quality)
         pixels = self.decoder.synthesise(latents, self.quality)[scene.target]
-        error = np.square(pixels - scene.image[0].permute(1, 2, 0).cpu().numpy()).sum(dtype=np.float64) * (255**2 / 3)
-        return 8 * len(payload) + slope_of_quality(self.quality) * error
+        error = scene.error(torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device))
+        return 8 * len(payload) + slope_of_quality(self.quality) * float(error)

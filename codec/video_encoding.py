@@ -24,7 +24,8 @@ from . import motion_refinement
 from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_set
 from .motion_search import LONGEST_RUN, Found, MotionSearch, quantiser
 from .parallel import in_order, shared_out
-from .persistence import LOOKAHEAD, Leap, frames_served, worth
+from .persistence import LOOKAHEAD, Leap, block_worths, blocks_served, frames_served, worth
+from .picture_refinement import refine_picture
 from .planes import join, split
 from .rate_control import RateControl
 from .scene_cuts import SceneCuts
@@ -171,20 +172,22 @@ class GroupEncoder:
             if not last and sum(map(len, self._first)) < LOOKAHEAD:
                 return
             runs, self._first = self._first, []
-            self.intra_quality = picture_quality(self.quality, self._worth(runs, last))
-            self._references[0] = self._code_picture(*to_tensors(self._waiting.pop(0), self.device))
+            worths = self._judge(runs, last)
+            self._references[0] = self._code_picture(*to_tensors(self._waiting.pop(0), self.device), worths)
         for run in runs:
             self._code_run(run)
 
-    def _worth(self, runs: list[list[Found]], last: bool) -> int:
-        """That of the picture, by the runs after it; last: these are all."""
+    def _judge(self, runs: list[list[Found]], last: bool) -> np.ndarray:
+        """Sets the quality of the picture by the runs after it, and says what blocks are worth; last: these are all."""
         leaps, number = [], 0
         for run in runs:
             before, after = (split(self._waiting[n])[0][0] for n in (number, number + len(run)))
             leaps.append(Leap(before, after, run[-1].fields[0], len(run)))
             number += len(run)
+        later = number if last else self.header.group - 1
         with span("motion search"):
-            return worth(frames_served(leaps, number if last else self.header.group - 1))
+            self.intra_quality = picture_quality(self.quality, worth(frames_served(leaps, later)))
+            return block_worths(blocks_served(leaps, later))
 
     def _code_run(self, run: list[Found]) -> None:
         begin, order = sum(self._runs), list(levels([len(run)]))
@@ -210,13 +213,15 @@ class GroupEncoder:
         motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
         return motion, to_fields(motion, expected)
 
-    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor) -> Reference:
+    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:
         encoder = weights.image_encoder(self.header.intra, self.device)
         decoder = weights.image_decoder(self.header.intra, self.device)
         with span("transform"):
             pixels = planes_to_rgb(y, uv)[0].permute(1, 2, 0).contiguous().cpu().numpy()
             latents = encoder.analyse(pixels, self.intra_quality)
-            hyper = encoder.hyper(latents)
+        with span("refinement"):
+            refiner = weights.image_refiner(self.header.intra, self.device)
+            latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
         self._intra, self._sink.digest = encode_latents(encoder, decoder, latents, hyper, self.intra_quality)
         h, w = latents.shape[2:]
         return decode_picture(decoder, self._intra, h, w, self.intra_quality)[0]

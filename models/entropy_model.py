@@ -225,8 +225,7 @@ class LatentEncoder:
     def hyper(self, latents: Tensor) -> np.ndarray:
         """Latents (n, L, h, w) to hyper-latent symbols (n * ceil(h/4) * ceil(w/4), Z) int32."""
         with plain_precision(self.device):
-            hyper = torch.round(self.hyper_encoder(latents)).clamp_(-HYPER_LIMIT, HYPER_LIMIT)
-        return hyper.permute(0, 2, 3, 1).flatten(0, 2).to(torch.int32).cpu().numpy()
+            return hyper_symbols(self.hyper_encoder(latents))
 
     def quantise(self, scaled: np.ndarray, step: Step, kept: np.ndarray | None = None) -> np.ndarray:
         """Latents (n * h * w, L) float32 in steps to the symbols of `step`, with a dead zone that depends on the scale.
@@ -244,6 +243,12 @@ class LatentEncoder:
         if kept is not None:
             symbols[~kept[step.positions]] = 0
         return np.clip(symbols, -SYMBOL_LIMIT, SYMBOL_LIMIT).astype(np.int32)
+
+
+def hyper_symbols(hyper: Tensor) -> np.ndarray:
+    """Hyper-latents (n, Z, h, w) to their symbols (n * h * w, Z) int32."""
+    symbols = torch.round(hyper).clamp_(-HYPER_LIMIT, HYPER_LIMIT)
+    return symbols.permute(0, 2, 3, 1).flatten(0, 2).to(torch.int32).cpu().numpy()
 
 
 def quality_row(quality: int) -> Tensor:

@@ -14,6 +14,7 @@ untouched (Campos et al. 2019, arXiv:1906.01798; Yang, Bamler, Mandt 2020, arXiv
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,17 +61,28 @@ def slope_of_quality(quality: int) -> float:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a tile is refined for: pixels (1, 3, H, W) 0..1, the window of latents that they are seen through, and a quality.
+    """What a tile is refined for: its error, the window of latents that it is seen through, and a quality.
 
     `latents` (1, 320, h, w): those of the tile and around it; `own` slices of rows and columns of the tile in them, the rest is
-    not changed. `target`: slices of rows and columns of pixels, in a synthesis of all latents, that count.
+    not changed. `target`: slices of rows and columns of pixels, in a synthesis of all latents, that count. `error`: of these
+    pixels as decoded, (1, 3, H, W) 0..1, as a number that has a gradient, such as `SquaredError`.
     """
 
-    image: Tensor
+    error: Callable[[Tensor], Tensor]
     latents: Tensor
     own: tuple[slice, slice]
     target: tuple[slice, slice]
     quality: int
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """Mean of red, green and blue, summed over pixels, in squared levels of 0..255. image: (1, 3, H, W) 0..1."""
+
+    image: Tensor
+
+    def __call__(self, decoded: Tensor) -> Tensor:
+        return (decoded - self.image).square().sum() * (255**2 / 3)
 
 
 class ImageRefiner:
@@ -88,14 +100,14 @@ class ImageRefiner:
         self.costs = SymbolCosts(tables, device)
         self.dead_zone = encoder["dead_zone"].float().to(device)
 
-    def refine(self, scene: Scene, effort: int) -> tuple[Tensor, Tensor]:
+    def refine(self, scene: Scene, schedule: Schedule) -> tuple[Tensor, Tensor]:
         """Latents (1, 320, h, w) of the tile and hyper-latents (1, 64, ceil(h/4), ceil(w/4)), neither rounded.
 
-        effort: 1 to EFFORT_MAX. The outcome is that of the last step; nothing promises that it is better than the start.
+        The outcome is that of the last step; nothing promises that it is better than the start.
         """
         with plain_precision(self.device), torch.enable_grad():
             for caution in (1.0, 0.5, 0.25):
-                outcome = self._descend(scene, SCHEDULES[effort], caution)
+                outcome = self._descend(scene, schedule, caution)
                 if outcome is not None:
                     return outcome
             start = scene.latents[(..., *scene.own)]
@@ -148,5 +160,4 @@ class ImageRefiner:
         latents = scene.latents.clone()
         latents[:, :, rows, columns] = quantised
         image = self.net.synthesis(self.net.restore(latents, row), row)[(..., *scene.target)]
-        error = (image - scene.image).square().sum() * (255**2 / 3)
-        return bits.sum() + self.costs.hyper(rounded).sum() + slope_of_quality(scene.quality) * error
+        return bits.sum() + self.costs.hyper(rounded).sum() + slope_of_quality(scene.quality) * scene.error(image)

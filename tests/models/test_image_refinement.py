@@ -12,7 +12,7 @@ from vqc import api
 from vqc.models import image_refinement as refinement
 from vqc.models import weights
 from vqc.models.entropy_model import HYPER_LIMIT, SCALE_TABLES
-from vqc.models.image_refinement import SCHEDULES, Scene, soft_round
+from vqc.models.image_refinement import SCHEDULES, Scene, SquaredError, soft_round
 from vqc.models.symbol_costs import REACH, SymbolCosts
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def scene(height=48, width=64, quality=500):
     latents = weights.image_encoder(weights.IMAGE_MODEL, CPU).analyse(colour, quality).clone()
     image = torch.from_numpy(colour).permute(2, 0, 1)[None]
     whole = slice(0, height // 16), slice(0, width // 16)
-    return Scene(image, latents, whole, (slice(0, height), slice(0, width)), quality)
+    return Scene(SquaredError(image), latents, whole, (slice(0, height), slice(0, width)), quality)
 
 
 def cost(refiner, scene, scaled, hyper):
@@ -43,21 +43,21 @@ def cost(refiner, scene, scaled, hyper):
 def test_every_effort_lowers_the_cost(refiner, quality):
     seen = scene(quality=quality)
     before = cost(refiner, seen, seen.latents, refiner.net.hyper_encoder(seen.latents))
-    after = [cost(refiner, seen, *refiner.refine(seen, effort)) for effort in SCHEDULES]
+    after = [cost(refiner, seen, *refiner.refine(seen, schedule)) for schedule in SCHEDULES.values()]
     assert max(after) < 0.99 * before
 
 
 def test_refinement_is_repeatable_and_leaves_no_trace(refiner):
     seen = scene()
     kept = seen.latents.clone()
-    first, second = refiner.refine(seen, 1), refiner.refine(seen, 1)
+    first, second = refiner.refine(seen, SCHEDULES[1]), refiner.refine(seen, SCHEDULES[1])
     assert all(torch.equal(a, b) and not a.requires_grad for a, b in zip(first, second, strict=True))
     assert torch.equal(seen.latents, kept)
 
 
 def test_only_the_latents_of_the_tile_are_returned(refiner):
     seen = dataclasses.replace(scene(64, 80), own=(slice(1, 3), slice(2, 5)))
-    latents, hyper = refiner.refine(seen, 1)
+    latents, hyper = refiner.refine(seen, SCHEDULES[1])
     assert latents.shape == (1, 320, 2, 3) and hyper.shape == (1, 64, 1, 1)
 
 
@@ -71,7 +71,7 @@ def test_steps_that_are_too_long_are_shortened_or_given_up(refiner, monkeypatch)
 
     monkeypatch.setattr(refinement.ImageRefiner, "_descend", spy)
     seen = scene()
-    latents, hyper = refiner.refine(seen, 1)
+    latents, hyper = refiner.refine(seen, SCHEDULES[1])
     assert tried == [1.0, 0.5, 0.25]
     assert torch.equal(latents, seen.latents) and torch.equal(hyper, refiner.net.hyper_encoder(seen.latents))
 
