@@ -133,6 +133,19 @@ def refine(
     return Found(np.stack([side.field() for side in sides]), modes)
 
 
+def with_older(found: Found, before: np.ndarray | None) -> Found:
+    """Motion from one frame before to that from two: of each block, what the block that it comes from came from.
+
+    before: fields of the nearer of them, the first of which leads to the other; None where they are forgotten.
+    """
+    field = found.fields[0].astype(np.int64)
+    rows, columns = field.shape[:2]
+    row, column = np.indices((rows, columns)) + (field[..., ::-1].transpose(2, 0, 1) + 2 * BLOCK) // (4 * BLOCK)
+    further = field if before is None else before[0][row.clip(0, rows - 1), column.clip(0, columns - 1)]
+    older = np.clip(field + further, -(2**15) + 1, 2**15 - 1).astype(np.int16)
+    return Found(np.stack([found.fields[0], older]), found.modes)
+
+
 def _choose_modes(sides: Sequence[_Side], target: np.ndarray, worth: float) -> np.ndarray:
     """What is cheapest for each square (h, w)."""
     costs = {ALL: _cost([side.found for side in sides], target, worth), DIRECT: np.inf}

@@ -72,7 +72,7 @@ def read_predicted(decoder: VideoDecoder, group: Group, header: VideoHeader, dig
         first = decoder.first_motion_table if isinstance(step, MotionStep) else 0
         return read_step(source, step.table_ids.astype(np.uint16) + first)
 
-    for places, quality in group.levels():
+    for places, quality in group.levels(decoder.two_before):
         coded, left = run_steps(decoder.steps(places, h, w, quality, traces), code)
         remember(header, places, left, traces)
         yield coded
@@ -135,7 +135,7 @@ def group_frames(segment: Segment, header: VideoHeader, device: torch.device, al
         coded = ahead(coded) if alone and len(group.ticks) > 1 else coded
         references, shown = {0: reference}, 0
         yield to_frame(reference, header, group.ticks[0])
-        for (places, quality), level in zip(group.levels(), coded, strict=True):
+        for (places, quality), level in zip(group.levels(decoder.two_before), coded, strict=True):
             with span("transform"):
                 sources = [[references[number] for number in place.sources] for place in places]
                 prediction = decoder.predict(sources, level.fields, level.modes)
@@ -150,7 +150,12 @@ def group_frames(segment: Segment, header: VideoHeader, device: torch.device, al
 def remember(header: VideoHeader, places: Sequence[Place], left: Sequence[T], known: dict[int, T]) -> None:
     """Adds what the frames of a level leave to what is known of the group, and lets go of what no later frame needs."""
     for place, one in zip(places, left):
-        known[place.number] = one.forgetful() if place.number % header.refresh == 0 else one
+        ends = place.number % header.refresh == 0
+        if place.older is not None:  # what is older would carry on what is to end
+            ends = place.number // header.refresh > place.before // header.refresh
+            if ends:
+                known.update({number: earlier.forgetful() for number, earlier in known.items()})
+        known[place.number] = one.forgetful() if ends else one
     if places[0].after is None:  # a run begins
         for number in [n for n in known if n < places[0].before]:
             del known[number]

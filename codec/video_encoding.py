@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -190,15 +190,15 @@ class GroupEncoder:
             return block_worths(blocks_served(leaps, later))
 
     def _code_run(self, run: list[Found]) -> None:
-        begin, order = sum(self._runs), list(levels([len(run)]))
-        for level in order:
-            places = [place.later(begin) for place in level]
-            leaf = level[0].depth > 0 and level is order[-1]
-            self._code_level(places, [run[place.number - 1] for place in level], leaf)
+        begin = sum(self._runs)
         self._runs.append(len(run))
-        self._searchable = {number: one for number, one in self._searchable.items() if number == begin + len(run)}
+        order = [level for level in levels(self._runs, self.decoder.two_before) if level[0].number > begin]
+        for level in order:
+            leaf = level[0].depth > 0 and level is order[-1]
+            self._code_level(level, [run[place.number - begin - 1] for place in level], leaf)
+        self._searchable = {n: one for n, one in self._searchable.items() if n in (begin, begin + len(run))}
 
-    def _refined(self, places: list[Place], found: list[Found], quality: int) -> tuple[Motion, np.ndarray]:
+    def _refined(self, places: Sequence[Place], found: list[Found], quality: int) -> tuple[Motion, np.ndarray]:
         """Motion of the frames of a level, and their fields as decoders will have them."""
         worth = motion_refinement.worth_of_error(quality)
         expected = self.decoder.expected(places, self._traces, *grid_of(self.header))
@@ -208,6 +208,8 @@ class GroupEncoder:
                 if number not in self._searchable:
                     self._searchable[number] = motion_refinement.Reference(self._references[number].y[0, 0].cpu().numpy() * 255)
             sources = [self._searchable[number] for number in place.sources]
+            if place.older is not None:
+                one = motion_refinement.with_older(one, self._traces[place.before].fields)
             y = split(self._waiting[place.number])[0][0]
             better.append(motion_refinement.refine(one, sources, y, worth, fields))
         motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
@@ -226,7 +228,7 @@ class GroupEncoder:
         h, w = latents.shape[2:]
         return decode_picture(decoder, self._intra, h, w, self.intra_quality)[0]
 
-    def _code_level(self, places: list[Place], found: list[Found], leaf: bool) -> None:
+    def _code_level(self, places: Sequence[Place], found: list[Found], leaf: bool) -> None:
         """leaf: no other frame is predicted from these, so that they need not be decoded here."""
         decoder, encoder = self.decoder, self.encoder
         depth = min(places[0].depth, len(DEEPER) - 1)

@@ -35,14 +35,15 @@ class Group:
     runs: tuple[int, ...] | None = None
     short: int = 0
 
-    def levels(self) -> Iterator[tuple[tuple[Place, ...], int]]:
-        """The predicted frames in the order of coding, those of a level together, and their quality."""
+    def levels(self, two_before: bool) -> Iterator[tuple[tuple[Place, ...], int]]:
+        """The predicted frames in the order of coding, those of a level together, and their quality. two_before: as the model
+        has it, see frame_order.py."""
         count = len(self.qualities)
         if self.runs is None:
-            for level in levels(itertools.repeat(1, len(self.ticks) - 1)):
+            for level in levels(itertools.repeat(1, len(self.ticks) - 1), two_before):
                 yield level, self.qualities[(level[0].number - 1) % count]
             return
-        for level in levels(self.runs):
+        for level in levels(self.runs, two_before):
             yield level, self.qualities[min(level[0].depth, count - 1)]
 
 

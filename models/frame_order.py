@@ -1,8 +1,8 @@
 """In which order the frames of a group are coded, and from which others each is predicted.
 
-Frames are coded in runs. The last frame of a run is predicted from the frame before the run, and every other one from both
-sides, the one in the middle first and so on by halves, as hierarchical B frames in H.264 (Schwarz, Marpe and Wiegand 2006).
-A run of one frame is a frame predicted from the one before.
+Frames are coded in runs. The last frame of a run is predicted from the frame before the run, and of vid5 also from the one
+where that run began; every other one from both sides, the one in the middle first and so on by halves, as hierarchical B frames
+in H.264 (Schwarz, Marpe and Wiegand 2006). A run of one frame is a frame predicted from the one before, or the two before.
 """
 
 from __future__ import annotations
@@ -16,30 +16,34 @@ LONGEST = 16  # frames of a run
 @dataclass(frozen=True)
 class Place:
     """Where a predicted frame stands: its number in the group, those of the frames before and after it that it is predicted
-    from (None: from one side only), and how often its run was halved for it."""
+    from (None: not from one after), how often its run was halved for it, and that of a second frame before it."""
 
     number: int
     before: int
     after: int | None = None
     depth: int = 0
+    older: int | None = None
 
     @property
     def sources(self) -> tuple[int, ...]:
         """The frames that it is predicted from."""
-        return (self.before,) if self.after is None else (self.before, self.after)
+        return tuple(n for n in (self.before, self.after, self.older) if n is not None)
 
     def later(self, frames: int) -> Place:
         """The same so many frames later."""
-        after = None if self.after is None else self.after + frames
-        return Place(self.number + frames, self.before + frames, after, self.depth)
+        after, older = (None if n is None else n + frames for n in (self.after, self.older))
+        return Place(self.number + frames, self.before + frames, after, self.depth, older)
 
 
-def levels(runs: Iterable[int]) -> Iterator[tuple[Place, ...]]:
-    """The predicted frames of a group, those together that can be coded at once: each knows only levels before its own."""
-    end = 0
+def levels(runs: Iterable[int], two_before: bool) -> Iterator[tuple[Place, ...]]:
+    """The predicted frames of a group, those together that can be coded at once: each knows only levels before its own.
+
+    two_before: whether the last frame of a run is predicted from two frames before, where there are two.
+    """
+    older, begin, end = None, None, 0
     for length in runs:
-        begin, end = end, end + length
-        yield (Place(end, begin),)
+        older, begin, end = begin, end, end + length
+        yield (Place(end, begin, older=older if two_before else None),)
         spans, depth = [(begin, end)], 1
         while spans := [(low, high) for low, high in spans if high - low > 1]:
             middle = [(low, (low + high) // 2, high) for low, high in spans]

@@ -27,13 +27,30 @@ _MODES = 2 * ONE_SIDE_TABLES  # for frames with one side, then with two
 _SHAPES = _MODES + 2 * (_MODE_FIRST + _MODE_SECOND)  # where the tables of vid3 end; its blocks have no shapes
 _SHAPE, _AROUND, _PART = 6, 4, 12  # ways to tell shapes; those around that are known; ways to tell parts
 _SHAPE_TABLES = _SHAPE * _AROUND + _PART * _AFTER
-TABLES = _SHAPES + 2 * _SHAPE_TABLES
+SHAPED_TABLES = _SHAPES + 2 * _SHAPE_TABLES  # where those of vid4 end; its frames have one side before at most
+TABLES = SHAPED_TABLES + ONE_SIDE_TABLES + _MODE_FIRST + _MODE_SECOND + _SHAPE_TABLES
 
 # How a square is divided: not, into an upper and a lower half, a left and a right one, or its four blocks.
 WHOLE, ROWS, COLUMNS, QUARTERS = range(4)
 _LIMIT = 2**15 - 1
 _BESIDE = (0, 1), (1, 0), (0, -1), (-1, 0)
 _OTHERS = (0, 1), (1, 0), (1, 1)  # rows and columns of blocks 1 to 3 in a square
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Where the tables of a kind of frame begin: of vectors, modes and shapes."""
+
+    vectors: int
+    modes: int
+    shapes: int
+
+
+_ONE_SIDE = _Tables(0, _MODES, _SHAPES)
+_BETWEEN = _Tables(ONE_SIDE_TABLES, _MODES + _MODE_FIRST + _MODE_SECOND, _SHAPES + _SHAPE_TABLES)
+_TWO_BEFORE = _Tables(
+    SHAPED_TABLES, SHAPED_TABLES + ONE_SIDE_TABLES, SHAPED_TABLES + ONE_SIDE_TABLES + _MODE_FIRST + _MODE_SECOND
+)
 
 
 @dataclass
@@ -184,18 +201,18 @@ Steps = Generator[MotionStep, np.ndarray, None]
 
 
 def motion_steps(
-    n: int, sides: int, h: int, w: int, before: Surprise | None, told: bool, shaped: bool
+    n: int, sides: int, h: int, w: int, before: Surprise | None, told: bool, shaped: bool, two_before: bool = False
 ) -> Generator[MotionStep, np.ndarray, tuple[Motion, Surprise]]:
     """Yields a step, is sent its symbols (int32). h, w: squares. before: the surprise of frames coded before, one for each.
-    told, shaped: whether modes and shapes are coded."""
+    told, shaped: whether modes and shapes are coded. two_before: whether both of two sides are frames before."""
+    tables = _ONE_SIDE if sides == 1 else _TWO_BEFORE if two_before else _BETWEEN
     if before is None:
         before = Surprise(np.zeros((n, h, w), np.int32), np.zeros((n, h, w), np.int32))
     coded = Motion.none(n, sides, h, w)
     temporal = np.searchsorted((1, 12), _around(before.squares, ((0, 0), *_BESIDE)), side="right")
     if told:
-        yield from _mode_steps(coded, sides, temporal)
+        yield from _mode_steps(coded, tables.modes, temporal)
     used = coded_sides(coded.modes, sides)
-    first = (sides - 1) * ONE_SIDE_TABLES
     surprise = np.zeros((n, sides, h, w), np.int32)
     for second in (0, 1):
         chosen = np.nonzero(used & (_parity(h, w) == second))
@@ -203,16 +220,18 @@ def motion_steps(
         if second:
             beside = _around(surprise, _BESIDE)
             spatial = 1 + np.searchsorted((1, 4, 12, 40), beside[chosen], side="right")
-        base = first + (spatial * _TEMPORAL + temporal[chosen[0], chosen[2], chosen[3]]) * _AFTER
+        base = tables.vectors + (spatial * _TEMPORAL + temporal[chosen[0], chosen[2], chosen[3]]) * _AFTER
         surprise[chosen] = yield from _pair(coded, "squares", chosen, base)
-    yield from (_part_steps if shaped else _block_steps)(coded, used, surprise, before.blocks)
+    if shaped:
+        yield from _part_steps(coded, tables.shapes, used, surprise, before.blocks)
+    else:
+        yield from _block_steps(coded, tables.vectors, used, surprise, before.blocks)
     total = np.minimum(np.abs(coded.blocks.astype(np.int64)), 99).sum((0, -1)) * used
     return coded, Surprise(np.minimum(surprise.sum(1), 99), np.minimum(total.sum(1), 99))
 
 
-def _block_steps(coded: Motion, used: np.ndarray, surprise: np.ndarray, before: np.ndarray) -> Steps:
+def _block_steps(coded: Motion, first: int, used: np.ndarray, surprise: np.ndarray, before: np.ndarray) -> Steps:
     """Codes how blocks differ from their square, all of them, as vid1 to vid3 do."""
-    first = (used.shape[1] - 1) * ONE_SIDE_TABLES
     total = np.zeros(used.shape, np.int32)
     chosen = np.nonzero(used)
     own = np.searchsorted((1, 6), surprise[chosen], side="right")
@@ -223,9 +242,8 @@ def _block_steps(coded: Motion, used: np.ndarray, surprise: np.ndarray, before: 
         total[chosen] += yield from _pair(coded, "blocks", (np.full(len(own), block), *chosen), base)
 
 
-def _part_steps(coded: Motion, used: np.ndarray, surprise: np.ndarray, before: np.ndarray) -> Steps:
+def _part_steps(coded: Motion, first: int, used: np.ndarray, surprise: np.ndarray, before: np.ndarray) -> Steps:
     """Codes how squares are divided, in two passes over a checkerboard, and then the vectors of the parts."""
-    first = _SHAPES + (used.shape[1] - 1) * _SHAPE_TABLES
     divided = np.zeros(used.shape, np.int32)
     for second in (0, 1):
         chosen = np.nonzero(used & (_parity(*used.shape[2:]) == second))
@@ -257,9 +275,8 @@ def _send(
         getattr(coded, part)[place] = np.clip(symbols.astype(np.int64) + guess, -(2**31), 2**31 - 1)
 
 
-def _mode_steps(coded: Motion, sides: int, temporal: np.ndarray) -> Steps:
+def _mode_steps(coded: Motion, first: int, temporal: np.ndarray) -> Steps:
     """Codes the modes, in two passes over a checkerboard: the second knows the four around."""
-    first = _MODES + (sides - 1) * (_MODE_FIRST + _MODE_SECOND)
     h, w = coded.modes.shape[1:]
     for second in (0, 1):
         chosen = np.nonzero(np.broadcast_to(_parity(h, w) == second, coded.modes.shape))

@@ -20,7 +20,7 @@ from .exact import plain_precision
 from .first_video_transform import Condition, FirstVideoSynthesis
 from .frame_order import Place
 from .hyperprior_net import HyperpriorNet
-from .motion_coding import TABLES, MotionStep, Surprise, motion_steps, to_fields
+from .motion_coding import SHAPED_TABLES, TABLES, MotionStep, Surprise, motion_steps, to_fields
 from .trace import Trace, Traces, expected_fields, surprise_of
 from .video_net import Reference, worth_coding
 from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of
@@ -47,8 +47,9 @@ class VideoDecoder(LatentDecoder):
         super().__init__(tensors, device)
         self.first_motion_table = SCALE_TABLES + self.entropy.widths.hyper_latents
         self.both_sides = self.entropy.widths.told == TOLD  # not of vid1 and vid2
-        # Not of vid1 to vid3: squares have shapes, blocks overlap.
-        self.shaped = len(self.tables[1]) - self.first_motion_table == TABLES
+        motion_tables = len(self.tables[1]) - self.first_motion_table
+        self.shaped = motion_tables >= SHAPED_TABLES  # not of vid1 to vid3: squares have shapes, blocks overlap
+        self.two_before = motion_tables == TABLES  # not of vid1 to vid4: see frame_order.py
         self.condition = Condition() if "condition.features.weight" in tensors else None  # of vid1
         if self.condition:
             load_module(self.condition, tensors, "condition.", device)
@@ -73,7 +74,8 @@ class VideoDecoder(LatentDecoder):
         make, which an encoder knows."""
         n, sides = len(places), len(places[0].sources)
         before = surprise_of(places, traces, (h, w))
-        motion, surprise = yield from motion_steps(n, sides, h, w, before, self.both_sides, self.shaped)
+        two_before = places[0].older is not None
+        motion, surprise = yield from motion_steps(n, sides, h, w, before, self.both_sides, self.shaped, two_before)
         if fields is None:
             fields = to_fields(motion, self.expected(places, traces, h, w))
         grid = self.grid(h, w)

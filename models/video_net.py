@@ -61,6 +61,10 @@ class Reference:
         """The same without features: errors that have built up in them end here."""
         return Reference(self.y, self.uv, torch.zeros_like(self.features), self.latents)
 
+    def copied(self) -> Reference:
+        """The same in memory of its own, without a gradient."""
+        return Reference(*(part.detach().float().clone() for part in (self.y, self.uv, self.features, self.latents)))
+
     @staticmethod
     def joined(parts: Sequence[Reference]) -> Reference:
         """Several as one batch, for the decoder: without latents."""

@@ -40,7 +40,7 @@ from vqc.models.video_net import VideoNet
 from vqc.models.weights import FOLDER
 from vqc.motion_search import Found
 from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables
-from vqc.tools.train.clips import ORDER, STRUCTURES, list_clips, load_clips, random_walk
+from vqc.tools.train.clips import FIRST_ORDER, STRUCTURES, list_clips, load_clips, random_walk
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
 from vqc.video_encoding import DEEPER, THRIFT
@@ -125,7 +125,7 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
         references = {0: intra_reference(*(torch.from_numpy(p.copy())[None].float() / 255 for p in (walk.y0, walk.uv0)))}
         traces = {0: Trace()}
         unit = walk.unit(length)
-        for places in ORDER[length]:
+        for places in FIRST_ORDER[length]:
             crops = [unit[place.number] for place in places]
             y, uv = (torch.from_numpy(np.stack(p)).float() / 255 for p in zip(*((c.y, c.uv) for c in crops)))
             h, w = crops[0].modes.shape
@@ -155,7 +155,7 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
 def count_motion(found: list[Found], length: int, first: int, counts: SymbolCounts) -> None:
     """Counts the motion of frames in runs of `length`; first: the number of the first table of motion."""
     traces = {0: Trace()}
-    for places in levels([length] * (len(found) // length)):
+    for places in levels([length] * (len(found) // length), two_before=True):
         here = [found[place.number - 1] for place in places]
         fields, modes = np.stack([one.fields for one in here]), np.stack([one.modes for one in here])
         n, sides, h, w = *fields.shape[:2], *modes.shape[1:]
@@ -167,7 +167,8 @@ def count_motion(found: list[Found], length: int, first: int, counts: SymbolCoun
             counts.add(symbols, step.table_ids + first)
             return symbols
 
-        _, surprise = run_steps(motion_steps(n, sides, h, w, surprise_of(places, traces, (h, w)), True, True), code)
+        before, two_before = surprise_of(places, traces, (h, w)), places[0].older is not None
+        _, surprise = run_steps(motion_steps(n, sides, h, w, before, True, True, two_before), code)
         for i, (place, field) in enumerate(zip(places, to_fields(motion, expected))):
             left = Surprise(surprise.squares[i : i + 1], surprise.blocks[i : i + 1])
             traces[place.number] = Trace(None, left, field, place)

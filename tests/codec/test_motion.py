@@ -7,7 +7,7 @@ import torch
 from vqc.models.frame_order import levels
 from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT
 from vqc.models.video_transform import warp
-from vqc.motion_refinement import Reference, refine
+from vqc.motion_refinement import Reference, refine, with_older
 from vqc.motion_search import Found, MotionSearch
 
 SIZE = 96, 128
@@ -40,7 +40,7 @@ def test_steady_motion_is_found_in_runs_of_any_length(longest, shift):
     runs = [run for frame in frames for run in search(frame)] + search.rest()
     assert [len(run) for run in runs] == [longest] * 2
     found = [one for run in runs for one in run]
-    for place in (place for level in levels(map(len, runs)) for place in level):
+    for place in (place for level in levels(map(len, runs), two_before=False) for place in level):
         wrong = []
         for source, field in zip(place.sources, found[place.number - 1].fields, strict=True):
             wanted = np.array(shift) * (place.number - source) * 4
@@ -99,3 +99,24 @@ def test_a_side_that_shows_something_else_is_left_out(side, mode):
     found = Found(fields, np.full((6, 8), ALL))
     refined = refine(found, sources[::-1] if side else sources, same[: SIZE[0]], 0.05, fields)
     assert (refined.modes == mode).all()
+
+
+def test_motion_from_two_frames_before_is_that_of_the_block_where_it_comes_from():
+    """A block that came from 16 pixels to the right has the vectors of what stands there added."""
+    field = np.zeros((1, 4, 6, 2), np.int16)
+    field[0, :, :2] = (64, 0)
+    before = np.zeros((1, 4, 6, 2), np.int16)
+    before[0, :, 2:4] = (0, -8)
+    found = with_older(Found(field, np.full((2, 3), ALL)), before)
+    assert np.array_equal(found.fields[0], field[0])
+    assert np.array_equal(
+        found.fields[1], field[0] + np.roll(before[0], -2, 1) * (field[0, ..., :1] > 0) + before[0] * (field[0, ..., :1] == 0)
+    )
+    assert np.array_equal(with_older(Found(field, found.modes), None).fields[1], 2 * field[0])
+
+
+def test_motion_from_two_frames_before_stays_within_its_limits():
+    field = np.full((1, 4, 6, 2), 2**15 - 1, np.int16)
+    for far in (field, -field):
+        older = with_older(Found(far, np.full((2, 3), ALL)), far).fields[1]
+        assert np.array_equal(older, far[0])

@@ -62,7 +62,7 @@ def test_runs_that_do_not_fit_are_corrupt(runs):
 
 def test_qualities_go_by_depth_in_runs_and_in_turn_without():
     def qualities(runs, count):
-        levels = list(Group(tuple(range(count)), 10, (30, 20), b"", b"", runs).levels())
+        levels = list(Group(tuple(range(count)), 10, (30, 20), b"", b"", runs).levels(two_before=False))
         return [(place.number, quality) for places, quality in levels for place in places]
 
     assert qualities(None, 4) == [(1, 30), (2, 20), (3, 30)]
@@ -81,7 +81,7 @@ def test_any_bytes_are_a_group_or_corrupt(payload):
         group = unpack_group(Segment(0, FRAMES, payload, 0), HEADER)
     except Corrupt:
         return
-    assert sum(len(places) for places, _ in group.levels()) == len(group.ticks) - 1
+    assert sum(len(places) for places, _ in group.levels(two_before=True)) == len(group.ticks) - 1
     assert len(group.ticks) <= HEADER.group and max(*group.qualities, group.intra_quality) <= 1000
 
 

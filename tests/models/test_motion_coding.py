@@ -11,6 +11,7 @@ from vqc.models.motion_coding import (
     BEFORE,
     DIRECT,
     ONE_SIDE_TABLES,
+    SHAPED_TABLES,
     TABLES,
     coded_sides,
     motion_steps,
@@ -20,13 +21,14 @@ from vqc.models.motion_coding import (
 )
 
 
-def run(n, sides, h, w, before, told, shaped, symbols_of):
-    steps, written = motion_steps(n, sides, h, w, before, told, shaped), []
+def run(n, sides, h, w, before, told, shaped, symbols_of, two_before=False):
+    steps, written = motion_steps(n, sides, h, w, before, told, shaped, two_before), []
     step = next(steps)
     while True:
         symbols = symbols_of(step)
         assert symbols.shape == step.table_ids.shape and step.table_ids.max() < TABLES
         assert told or shaped or step.table_ids.max() < ONE_SIDE_TABLES
+        assert (step.table_ids >= SHAPED_TABLES).all() if two_before and sides == 2 else step.table_ids.max() < SHAPED_TABLES
         written.append(symbols)
         try:
             step = steps.send(symbols)
@@ -51,19 +53,23 @@ def same(one, other):
 SIZES = {"n": st.integers(1, 3), "h": st.integers(1, 5), "w": st.integers(1, 5), "seed": st.integers(0, 2**32 - 1)}
 
 
-@given(sides=st.sampled_from([1, 2]), shaped=st.booleans(), reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
-def test_all_motion_comes_back_and_that_of_the_next_frames_too(sides, shaped, reach, n, h, w, seed):
+KINDS = st.sampled_from([(1, False, False), (2, False, False), (1, True, False), (2, True, False), (2, True, True)])
+
+
+@given(kind=KINDS, reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
+def test_all_motion_comes_back_and_that_of_the_next_frames_too(kind, reach, n, h, w, seed):
+    sides, shaped, two_before = kind
     rng = np.random.default_rng(seed)
     writer = reader = None
     for _ in range(2):
         fields, modes, expected = random_motion(n, sides, h, w, reach, rng)
         motion = to_motion(fields, modes, expected)
-        written, (_, writer) = run(n, sides, h, w, writer, True, shaped, lambda step, m=motion: step.symbols(m))
+        written, (_, writer) = run(n, sides, h, w, writer, True, shaped, lambda step, m=motion: step.symbols(m), two_before)
         coded = coded_sides(modes, sides)
         parts = 1 + np.array([0, 1, 1, 3])[motion.shapes[coded]]
         assert sum(map(len, written)) == (2 * parts.sum() + coded.sum() if shaped else 8 * coded.sum()) + n * h * w
         queue = iter(written)
-        _, (decoded, reader) = run(n, sides, h, w, reader, True, shaped, lambda step, q=queue: next(q))
+        _, (decoded, reader) = run(n, sides, h, w, reader, True, shaped, lambda step, q=queue: next(q), two_before)
         motion.shapes *= shaped
         assert same(decoded, motion)
         result = to_fields(decoded, expected)
@@ -86,11 +92,12 @@ def test_fields_of_models_without_modes_come_back(reach, n, h, w, seed):
     assert sum(map(len, written)) == 8 * n * h * w and np.array_equal(to_fields(decoded), fields)
 
 
-@given(sides=st.sampled_from([1, 2]), told=st.booleans(), shaped=st.booleans(), **SIZES)
-def test_any_symbols_make_fields_within_sixteen_bits(sides, told, shaped, n, h, w, seed):
+@given(kind=KINDS, told=st.booleans(), **SIZES)
+def test_any_symbols_make_fields_within_sixteen_bits(kind, told, n, h, w, seed):
+    sides, shaped, two_before = kind
     rng = np.random.default_rng(seed)
     wild = lambda step: rng.integers(-(2**31), 2**31, step.table_ids.shape, dtype=np.int64).astype(np.int32)  # noqa: E731
-    _, (motion, surprise) = run(n, sides, h, w, None, told or sides == 2, shaped, wild)
+    _, (motion, surprise) = run(n, sides, h, w, None, told or sides == 2, shaped, wild, two_before)
     assert motion.modes.min() >= ALL and motion.modes.max() <= DIRECT
     fields = to_fields(motion, np.zeros((n, sides, 2 * h, 2 * w, 2), np.int16))
     assert fields.dtype == np.int16 and fields.shape == (n, sides, 2 * h, 2 * w, 2)

@@ -19,7 +19,7 @@ from vqc.models.image_hyperprior import ImageDecoder, ImageEncoder
 from vqc.models.motion_coding import to_fields, to_motion
 from vqc.models.trace import Trace, expected_fields
 from vqc.models.video_transform import BLOCK
-from vqc.motion_refinement import Reference, refine, worth_of_error
+from vqc.motion_refinement import Reference, refine, with_older, worth_of_error
 from vqc.motion_search import Found, MotionSearch, quantiser
 from vqc.planes import join, split
 from vqc.video_encoding import picture_quality
@@ -29,7 +29,16 @@ INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, 10.0)  # quality rows at which first frames ar
 UNIT = 4  # frames that a walk takes at once
 # Lengths of the runs that make up a unit, and the quality rows for which their motion is searched.
 STRUCTURES = {4: (2.0, 6.5), 2: (4.0,), 1: (4.0,)}
-ORDER = {length: list(levels([length] * (UNIT // length))) for length in STRUCTURES}
+# The frames of the first unit of a walk, level by level, and of later ones, which know those of the unit before (below 0).
+FIRST_ORDER = {length: list(levels([length] * (UNIT // length), two_before=True)) for length in STRUCTURES}
+ORDER = {
+    length: [
+        tuple(place.later(-length) for place in level)
+        for level in levels([length] * (UNIT // length + 1), two_before=True)
+        if level[0].number > length
+    ]
+    for length in STRUCTURES
+}
 
 
 @dataclass
@@ -105,8 +114,10 @@ def search_motion(planes: np.ndarray, length: int, quality: int) -> list[Found]:
     found = [one for run in runs for one in run]
     references = [Reference(one[:height].astype(np.float32)) for one in planes]
     traces = {0: Trace()}
-    for place in (place for level in levels(map(len, runs)) for place in level):
+    for place in (place for level in levels(map(len, runs), two_before=True) for place in level):
         one = found[place.number - 1]
+        if place.older is not None:
+            one = with_older(one, traces[place.before].fields)
         expected = expected_fields(place, traces, one.fields.shape[1:3])
         sources = [references[number] for number in place.sources]
         one = refine(one, sources, planes[place.number, :height], worth_of_error(quality), expected)

@@ -9,6 +9,7 @@ loop stands in loop.py.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import random
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from vqc.models.frame_order import Place, levels
+from vqc.models.motion_coding import BEFORE
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_net import Reference, VideoNet, lagrangian, weighted_mse
 from vqc.planes import split
@@ -54,6 +56,13 @@ class VideoSettings(Settings):
     evaluation_frames: int = 17
 
 
+def with_sides(fields: np.ndarray, modes: np.ndarray, sides: int) -> tuple[np.ndarray, np.ndarray]:
+    """Motion (s, h, w, 2) and modes of a frame with so many sides: what has one takes nothing from the second."""
+    if len(fields) == sides:
+        return fields, modes
+    return np.concatenate([fields, np.zeros_like(fields)]), np.full_like(modes, BEFORE)
+
+
 class VideoTask:
     """The model of predicted frames on random crops of clips; see loop.Task."""
 
@@ -68,7 +77,8 @@ class VideoTask:
         self.rng = random.Random(seed)
         self.walks: list[Walk] = [self._new_walk() for _ in range(self.settings.batch)]
         self.left = [self.rng.randrange(1, self.settings.longest) for _ in self.walks]
-        self.reference = self._first(self.walks)
+        first = self._first(self.walks)
+        self.references = {-frames: first.copied() for frames in range(UNIT + 1)}  # of the unit before, by number
 
     def _new_walk(self) -> Walk:
         return random_walk(self.clips, self.settings.crop, self.rng.uniform(0, QUALITY_ROWS - 1), self.rng)
@@ -86,8 +96,8 @@ class VideoTask:
                 self.walks[i] = self._new_walk()
                 self.left[i] = self.rng.choice([4, 8, 16, self.settings.longest])
                 first = self._first([self.walks[i]])
-                for name in NAMES:
-                    getattr(self.reference, name)[i] = getattr(first, name)[0]
+                for reference, name in itertools.product(self.references.values(), NAMES):
+                    getattr(reference, name)[i] = getattr(first, name)[0]
 
     def loss(self, entropy_only: bool) -> tuple[Tensor, dict[str, Tensor]]:
         self._renew()
@@ -95,15 +105,14 @@ class VideoTask:
         loss = bpp = mse = torch.zeros((), device=self.device)
         length = self.rng.choices(list(STRUCTURES), SHARES)[0]
         units = [walk.unit(length) for walk in self.walks]
-        references = {0: self.reference}
+        references = dict(self.references)
         for place in (place for level in ORDER[length] for place in level):
             row = self._rows(place)
             weight = lagrangian(row)
             crops = [unit[place.number] for unit in units]
             y, uv = self._planes([c.y for c in crops]), self._planes([c.uv for c in crops])
-            fields, modes = (
-                torch.from_numpy(np.stack([getattr(c, name) for c in crops])).to(self.device) for name in ("fields", "modes")
-            )
+            motion = [with_sides(crop.fields, crop.modes, len(place.sources)) for crop in crops]
+            fields, modes = (torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*motion))
             sources = [references[number] for number in place.sources]
             distance = torch.full((len(crops),), place.number - place.before)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
@@ -117,9 +126,9 @@ class VideoTask:
             loss = loss + ((bits / pixels + weight * 65025 * error) / weight.sqrt()).mean() / UNIT
             bpp, mse = bpp + bits.mean() / pixels / UNIT, mse + error.mean() / UNIT
         self.left = [left - UNIT for left in self.left]
-        self.reference = Reference(*(getattr(references[UNIT], name).detach().float().clone() for name in NAMES))
+        self.references = {number - UNIT: references[number].copied() for number in range(UNIT + 1)}
         for i in range(len(self.walks)):  # a walk that has run away must not be gone on with
-            if not all(getattr(self.reference, name)[i].isfinite().all() for name in NAMES):
+            if not all(getattr(self.references[0], name)[i].isfinite().all() for name in NAMES):
                 self.left[i] = 0
         return loss, {"bpp": bpp, "mse": mse * 65025}
 
@@ -140,7 +149,7 @@ class VideoTask:
                 coded = split(code_intra(planes[0], (picture_quality(r * 100) / 100,)))
                 references = {0: Reference.intra(*(torch.from_numpy(p).to(self.device).float() / 255 for p in coded))}
                 motion = search_motion(planes, UNIT, r * 100)
-                order = levels([UNIT] * ((len(planes) - 1) // UNIT))
+                order = levels([UNIT] * ((len(planes) - 1) // UNIT), two_before=True)
                 for place in (place for level in order for place in level):
                     t, found = place.number, motion[place.number - 1]
                     fields, modes = (torch.from_numpy(p)[None].to(self.device) for p in (found.fields, found.modes))
