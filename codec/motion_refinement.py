@@ -11,7 +11,7 @@ Shapes: y (H, W), sides multiples of 16; fields (s, 2h, 2w, 2) in quarters of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -28,6 +28,7 @@ PAD = BLOCK + 4  # pixels beyond the edges: farther away, with the reach of the 
 # each vector of these; of each mode.
 SAME, OTHER, DOUBLING, HALVES, QUARTERED, PART = 0.5, 4.0, 2.0, 4.0, 4.0, 3.0
 MODE = {ALL: 1.5, BEFORE: 2.5, AFTER: 2.5, DIRECT: 0.5}
+MODE_TWO_BEFORE = {ALL: 3.5, BEFORE: 1.2, AFTER: 3.2, DIRECT: 0.8}  # where both sides are frames before
 
 
 def _cubic(t: float) -> list[float]:
@@ -108,18 +109,24 @@ def worth_of_error(quality: int) -> float:
 
 
 def refine(
-    found: Found, references: Sequence[Reference], frame: np.ndarray, worth: float, expected: np.ndarray
+    found: Found,
+    references: Sequence[Reference],
+    frame: np.ndarray,
+    worth: float,
+    expected: np.ndarray,
+    two_before: bool = False,
 ) -> Found:
     """Better motion for `frame` (H, W) uint8.
 
     references: one for each side. worth: bits for which a squared error of one level is taken. expected: fields that DIRECT
-    squares take.
+    squares take. two_before: whether both sides are frames before.
     """
+    mode_bits = MODE_TWO_BEFORE if two_before else MODE
     target = to_blocks(frame)
     sides = [_Side(*parts, target, worth) for parts in zip(found.fields, expected, references)]
     for side in sides:
         side.spread()
-    modes = _choose_modes(sides, target, worth)
+    modes = _choose_modes(sides, target, worth, mode_bits)
     for side in sides:
         side.follow(modes == DIRECT)
     if len(sides) == 2:
@@ -129,7 +136,7 @@ def refine(
             side.spread(both)
         for side in sides:
             side.aim(target, np.full(found.modes.shape, worth))
-        modes = _choose_modes(sides, target, worth)
+        modes = _choose_modes(sides, target, worth, mode_bits)
     return Found(np.stack([side.field() for side in sides]), modes)
 
 
@@ -146,7 +153,9 @@ def with_older(found: Found, before: np.ndarray | None) -> Found:
     return Found(np.stack([found.fields[0], older]), found.modes)
 
 
-def _choose_modes(sides: Sequence[_Side], target: np.ndarray, worth: float) -> np.ndarray:
+def _choose_modes(
+    sides: Sequence[_Side], target: np.ndarray, worth: float, mode_bits: Mapping[int, float]
+) -> np.ndarray:
     """What is cheapest for each square (h, w)."""
     costs = {ALL: _cost([side.found for side in sides], target, worth), DIRECT: np.inf}
     costs[ALL] += sum(side.bits() for side in sides)
@@ -155,7 +164,7 @@ def _choose_modes(sides: Sequence[_Side], target: np.ndarray, worth: float) -> n
     if len(sides) == 2:
         costs |= {mode: worth * side.error + side.bits() for mode, side in zip((BEFORE, AFTER), sides)}
     shape = costs[ALL].shape
-    total = [np.broadcast_to(cost + MODE[mode], shape) for mode, cost in costs.items()]
+    total = [np.broadcast_to(cost + mode_bits[mode], shape) for mode, cost in costs.items()]
     return np.array(list(costs))[np.argmin(total, axis=0)]
 
 

@@ -211,7 +211,7 @@ class GroupEncoder:
             if place.older is not None:
                 one = motion_refinement.with_older(one, self._traces[place.before].fields)
             y = split(self._waiting[place.number])[0][0]
-            better.append(motion_refinement.refine(one, sources, y, worth, fields))
+            better.append(motion_refinement.refine(one, sources, y, worth, fields, place.older is not None))
         motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
         return motion, to_fields(motion, expected)
 

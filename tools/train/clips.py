@@ -120,7 +120,8 @@ def search_motion(planes: np.ndarray, length: int, quality: int) -> list[Found]:
             one = with_older(one, traces[place.before].fields)
         expected = expected_fields(place, traces, one.fields.shape[1:3])
         sources = [references[number] for number in place.sources]
-        one = refine(one, sources, planes[place.number, :height], worth_of_error(quality), expected)
+        y = planes[place.number, :height]
+        one = refine(one, sources, y, worth_of_error(quality), expected, place.older is not None)
         fields = to_fields(to_motion(one.fields[None], one.modes[None], expected[None]), expected[None])[0]
         found[place.number - 1] = Found(fields, one.modes)
         traces[place.number] = Trace(fields=fields, place=place)
