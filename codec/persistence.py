@@ -18,7 +18,7 @@ from .motion_refinement import BLOCK, Reference, to_blocks
 
 LOOKAHEAD = 8  # frames after the first, by which it is judged
 # Tenths of quality for each doubling of the frames that a picture serves, beyond a few (docs/architecture.md).
-SCALE, BASE, MOST = 100.0, -190.0, 300
+SCALE, BASE, MOST = 100.0, -165.0, 300
 BLOCK_SCALE = 0.67  # power of the frames that a block serves: 2 quantisers of x264 for each doubling, as there
 _NOISE = 32.0  # sum of differences in a block below which there is nothing to tell
 
