@@ -98,7 +98,9 @@ def _lost() -> tuple[type[Exception], ...]:
 def _processes(count: int) -> Executor:
     from loky import get_reusable_executor  # here, since most of what vqc does needs no other process
 
-    return get_reusable_executor(count, timeout=IDLE, initializer=_prepare_process)
+    # loky takes memory that is kept (see `keep_memory`) for a leak and would start such processes anew, with a warning.
+    environment = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
+    return get_reusable_executor(count, timeout=IDLE, initializer=_prepare_process, env=environment)
 
 
 def _prepare_process() -> None:

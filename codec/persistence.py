@@ -71,9 +71,7 @@ def frames_served(leaps: Sequence[Leap], frames: int) -> float:
 
 
 def blocks_served(leaps: Sequence[Leap], frames: int) -> np.ndarray:
-    """The same of each block of the picture, (H/8, W/8); (1, 1) without leaps. What comes after them is alike for all."""
-    if not frames or not leaps:
-        return np.zeros((1, 1))
+    """The same of each block of the picture, (H/8, W/8); there must be leaps. What comes after them is alike for all."""
     known = sum(leap.frames for leap in leaps)
     beyond = max(frames_served(leaps, frames) - frames_served(leaps, known), 0.0)
     served = np.full(leaps[-1].field.shape[:2], beyond)

@@ -177,8 +177,9 @@ class GroupEncoder:
         for run in runs:
             self._code_run(run)
 
-    def _judge(self, runs: list[list[Found]], last: bool) -> np.ndarray:
-        """Sets the quality of the picture by the runs after it, and says what blocks are worth; last: these are all."""
+    def _judge(self, runs: list[list[Found]], last: bool) -> np.ndarray | None:
+        """Sets the quality of the picture by the runs after it, and says what blocks are worth, or None where no frame is
+        predicted from it; last: these are all."""
         leaps, number = [], 0
         for run in runs:
             before, after = (split(self._waiting[n])[0][0] for n in (number, number + len(run)))
@@ -187,7 +188,7 @@ class GroupEncoder:
         later = number if last else self.header.group - 1
         with span("motion search"):
             self.intra_quality = picture_quality(self.quality, worth(frames_served(leaps, later)))
-            return block_worths(blocks_served(leaps, later))
+            return block_worths(blocks_served(leaps, later)) if leaps else None
 
     def _code_run(self, run: list[Found]) -> None:
         begin = sum(self._runs)
@@ -215,15 +216,18 @@ class GroupEncoder:
         motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
         return motion, to_fields(motion, expected)
 
-    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:
+    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
+        """worths: see `refine_picture`; None to spare the time of it."""
         encoder = weights.image_encoder(self.header.intra, self.device)
         decoder = weights.image_decoder(self.header.intra, self.device)
         with span("transform"):
             pixels = planes_to_rgb(y, uv)[0].permute(1, 2, 0).contiguous().cpu().numpy()
             latents = encoder.analyse(pixels, self.intra_quality)
-        with span("refinement"):
-            refiner = weights.image_refiner(self.header.intra, self.device)
-            latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
+            hyper = encoder.hyper(latents)
+        if worths is not None:
+            with span("refinement"):
+                refiner = weights.image_refiner(self.header.intra, self.device)
+                latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
         self._intra, self._sink.digest = encode_latents(encoder, decoder, latents, hyper, self.intra_quality)
         h, w = latents.shape[2:]
         return decode_picture(decoder, self._intra, h, w, self.intra_quality)[0]

@@ -33,6 +33,15 @@ def dies_elsewhere(number):
     return -number
 
 
+def keeps_memory(number):
+    """Of 400 MB in another process, from its second piece of work on."""
+    if os.getpid() != HERE:
+        kept = vars(os).setdefault("_kept", [])  # this module is another at each call there
+        kept.append(bytes(range(256)) * (400 * 2**12 if len(kept) == 1 else 1))
+    time.sleep(0.6)
+    return os.getpid()
+
+
 def until_others_take_part():
     """Numbers that go on until another process has done some, and ten more; results so far."""
     results = shared_out(squared_slowly, count(), 2)
@@ -60,6 +69,14 @@ def test_an_error_comes_through_after_the_results_before_it():
 def test_what_a_killed_process_leaves_is_done_here():
     assert list(shared_out(dies_elsewhere, range(40), 2)) == [-n for n in range(40)]
     assert list(shared_out(squared_slowly, range(2), 2))[1][0] == 1  # the next call has processes again
+
+
+def test_a_process_that_keeps_memory_goes_on():
+    """Found as an encoder at half its speed, and a warning: loky took the memory for a leak and started the process anew."""
+    pytest.importorskip("psutil")  # without it loky does not look
+    until_others_take_part()[1].close()
+    others = (process for process in shared_out(keeps_memory, count(), 2) if process != HERE)
+    assert len(set(islice(others, 6))) == 1
 
 
 def test_a_call_that_ends_the_processes_of_another_thread_does_not_stop_it():

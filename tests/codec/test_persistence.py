@@ -61,7 +61,3 @@ def test_what_a_block_serves_follows_the_motion():
     moved = np.roll(TEXTURE, -16, 1)
     served = Leap(TEXTURE, moved, field, 1).served(np.zeros((8, 12)))
     assert np.allclose(served[:, :2], 0) and np.allclose(served[:, 2:11], 1)
-
-
-def test_a_picture_without_others_has_blocks_worth_the_same():
-    assert (block_worths(blocks_served([], 0)) == 1).all()
