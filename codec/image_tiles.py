@@ -13,6 +13,7 @@ import numpy as np
 
 PATCH = 16
 HALO = 2
+REACH = 1  # beyond a tile, whose pixels count when its latents are refined
 
 
 @dataclass(frozen=True)

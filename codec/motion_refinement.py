@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from vqc.models.entropy_model import quality_row
-from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT, last_block, predictions, shapes_of
+from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT, LIMIT, last_block, predictions, shapes_of
 from vqc.models.video_net import lagrangian
 
 from .motion_search import Found
@@ -103,7 +103,7 @@ def to_blocks(plane: np.ndarray) -> np.ndarray:
 
 
 def worth_of_error(quality: int) -> float:
-    """Bits that a squared error of prediction in luma is worth at quality 0..1000: three quarters of what one of the decoded
+    """Bits that a squared error of prediction in luma is worth at quality 0..1000: a good half of what one of the decoded
     frame is, since latents mend a part."""
     return 0.55 * float(lagrangian(quality_row(quality)))
 
@@ -149,7 +149,7 @@ def with_older(found: Found, before: np.ndarray | None) -> Found:
     rows, columns = field.shape[:2]
     row, column = np.indices((rows, columns)) + (field[..., ::-1].transpose(2, 0, 1) + 2 * BLOCK) // (4 * BLOCK)
     further = field if before is None else before[0][row.clip(0, rows - 1), column.clip(0, columns - 1)]
-    older = np.clip(field + further, -(2**15) + 1, 2**15 - 1).astype(np.int16)
+    older = np.clip(field + further, -LIMIT, LIMIT).astype(np.int16)
     return Found(np.stack([found.fields[0], older]), found.modes)
 
 

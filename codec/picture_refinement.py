@@ -19,14 +19,13 @@ from vqc.models.entropy_model import hyper_symbols
 from vqc.models.image_net import WIDTHS
 from vqc.models.image_refinement import ImageRefiner, Scene, Schedule
 
-from .image_tiles import HALO, PATCH, Tiling, Window
+from .image_tiles import HALO, PATCH, REACH, Tiling, Window
 
 SCHEDULE = Schedule(3, (0.2, 0.1))  # 4 steps gain no more, 2 half as much
 # What the squared error of a sample of chroma is worth beside one of luma, four of which it stands for. For PSNR 6:1:1 it would
 # be 1/6 were the errors as large; they are about a third, and a mean of decibels counts relative changes.
 CHROMA = 0.6
 TILE = 9  # log2 of pixels: what is refined at once, which bounds memory; latents do not see beyond it for their bits
-REACH = 1  # latents beyond a tile whose pixels count
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,9 @@ from vqc.models import weights
 from vqc.models.entropy_model import hyper_symbols
 from vqc.models.image_refinement import SCHEDULES, Scene, SquaredError, slope_of_quality
 
-from .image_tiles import HALO, PATCH, Tiling, Window, colour_window
+from .image_tiles import HALO, PATCH, REACH, Tiling, Window, colour_window
 from .latent_coding import decode_latents, encode_latents
 from .timing import span
-
-REACH = 1  # latents beyond a tile whose pixels count
 
 
 class TileRefiner:

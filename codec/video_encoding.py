@@ -191,12 +191,13 @@ class GroupEncoder:
             return block_worths(blocks_served(leaps, later)) if leaps else None
 
     def _code_run(self, run: list[Found]) -> None:
-        begin = sum(self._runs)
+        begin, before = sum(self._runs), self._runs[-1:]
         self._runs.append(len(run))
-        order = [level for level in levels(self._runs, self.decoder.two_before) if level[0].number > begin]
+        order = [level for level in levels([*before, len(run)], self.decoder.two_before) if level[0].number > sum(before)]
         for level in order:
+            places = [place.later(begin - sum(before)) for place in level]
             leaf = level[0].depth > 0 and level is order[-1]
-            self._code_level(level, [run[place.number - begin - 1] for place in level], leaf)
+            self._code_level(places, [run[place.number - begin - 1] for place in places], leaf)
         self._searchable = {n: one for n, one in self._searchable.items() if n in (begin, begin + len(run))}
 
     def _refined(self, places: Sequence[Place], found: list[Found], quality: int) -> tuple[Motion, np.ndarray]:
@@ -223,8 +224,10 @@ class GroupEncoder:
         with span("transform"):
             pixels = planes_to_rgb(y, uv)[0].permute(1, 2, 0).contiguous().cpu().numpy()
             latents = encoder.analyse(pixels, self.intra_quality)
-            hyper = encoder.hyper(latents)
-        if worths is not None:
+        if worths is None:
+            with span("transform"):
+                hyper = encoder.hyper(latents)
+        else:
             with span("refinement"):
                 refiner = weights.image_refiner(self.header.intra, self.device)
                 latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)

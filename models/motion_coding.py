@@ -32,7 +32,7 @@ TABLES = SHAPED_TABLES + ONE_SIDE_TABLES + _MODE_FIRST + _MODE_SECOND + _SHAPE_T
 
 # How a square is divided: not, into an upper and a lower half, a left and a right one, or its four blocks.
 WHOLE, ROWS, COLUMNS, QUARTERS = range(4)
-_LIMIT = 2**15 - 1
+LIMIT = 2**15 - 1  # of the components of vectors
 _BESIDE = (0, 1), (1, 0), (0, -1), (-1, 0)
 _OTHERS = (0, 1), (1, 0), (1, 1)  # rows and columns of blocks 1 to 3 in a square
 
@@ -86,7 +86,7 @@ def coded_sides(modes: np.ndarray, sides: int) -> np.ndarray:
 
 def scaled_field(field: np.ndarray, distance: int, total: int) -> np.ndarray:
     """A field (..., 2) over `total` frames, for `distance` of them (less than 0: the other way); rounded, integers."""
-    return np.clip((2 * field.astype(np.int64) * distance + total) // (2 * total), -_LIMIT, _LIMIT).astype(np.int16)
+    return np.clip((2 * field.astype(np.int64) * distance + total) // (2 * total), -LIMIT, LIMIT).astype(np.int16)
 
 
 def predictions(squares: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def to_fields(motion: Motion, expected: np.ndarray | None = None) -> np.ndarray:
         frame, row, column = np.nonzero(motion.modes == DIRECT)
         for y, x in ((0, 0), *_OTHERS):
             fields[frame, :, 2 * row + y, 2 * column + x] = expected[frame, :, 2 * row + y, 2 * column + x]
-    return np.clip(fields, -_LIMIT, _LIMIT).astype(np.int16)
+    return np.clip(fields, -LIMIT, LIMIT).astype(np.int16)
 
 
 def _inferred(values: np.ndarray, known: np.ndarray, modes: np.ndarray, expected: np.ndarray | None) -> np.ndarray:
@@ -177,7 +177,7 @@ def _undo_prediction(differences: list[list[int]], known: list[list[bool]] | Non
                     up, beside = above[x], above[x + 1] if x < last else above[x - 1] if x else 0
                     low, high = (left, up) if left < up else (up, left)
                     left = low if beside < low else high if beside > high else beside
-                left = min(max(left + value, -_LIMIT), _LIMIT)
+                left = min(max(left + value, -LIMIT), LIMIT)
             values.append(left)
         rows.append(values)
     return rows
