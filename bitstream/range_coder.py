@@ -45,25 +45,16 @@ class SymbolEncoder:
         groups = _Groups(self._tables, table_ids)
         if groups.certain is not None and (groups.certain & (symbols != self._tables.low.take(table_ids))).any():
             raise ValueError("a table of size 1 was given a symbol that is not its own")
-        grouped = symbols.take(groups.order)
-        escaped: list[np.ndarray] = []
-        excesses: list[np.ndarray] = []
+        grouped, tables = symbols.take(groups.order), table_ids.take(groups.order)
+        low, high = self._tables.low.take(tables), self._tables.high.take(tables)
+        outside = np.flatnonzero((grouped < low) | (grouped > high))
+        entries = grouped - low
+        entries[outside] = (high - low)[outside] + 1
         for table, start, end in groups.spans:
-            low, high = int(self._tables.low[table]), int(self._tables.high[table])
-            group = grouped[start:end]
-            if group.min() < low or group.max() > high:
-                outside = np.flatnonzero((group < low) | (group > high))
-                escaped.append(groups.order[start:end][outside])
-                excesses.append(_fold(group[outside], low, high))
-                group[outside] = high
-                group -= low
-                group[outside] += 1
-            else:
-                group -= low
-            self._coder.encode(group, self._tables.model(table))
-        if escaped:
-            by_position = np.argsort(np.concatenate(escaped))
-            self._write_excesses(np.concatenate(excesses)[by_position])
+            self._coder.encode(entries[start:end], self._tables.model(table))
+        if len(outside):
+            excesses = _fold(grouped[outside], low[outside], high[outside])
+            self._write_excesses(excesses[np.argsort(groups.order[outside])])
         self.digest = zlib.crc32(symbols.astype(_INT32, copy=False), self.digest)
 
     def _write_excesses(self, excesses: np.ndarray) -> None:
@@ -213,9 +204,9 @@ def _own_tables(counts: np.ndarray) -> np.ndarray:
     return (counts - 1).astype(np.float64)
 
 
-def _fold(symbols: np.ndarray, low: int, high: int) -> np.ndarray:
+def _fold(symbols: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Excess of symbols outside low .. high: even above (0, 2, ...), odd below (1, 3, ...). int64."""
-    wide = symbols.astype(np.int64)
+    wide, low, high = (part.astype(np.int64) for part in (symbols, low, high))
     return np.where(wide > high, 2 * (wide - high - 1), 2 * (low - wide) - 1)
 
 

@@ -293,13 +293,18 @@ class _Side:
 
 def _vector_bits(difference: np.ndarray) -> np.ndarray:
     """Bits (...) of vectors (..., 2) less their prediction."""
-    away = np.abs(difference).sum(-1)
+    away = _length(difference)
     return np.where(away > 0, OTHER + DOUBLING * np.log2(1 + away), SAME)
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    """Sums (...) of both components of vectors (..., 2), without sign; much faster than along an axis."""
+    return np.abs(vectors[..., 0]) + np.abs(vectors[..., 1])
 
 
 def _part_bits(vectors: np.ndarray) -> np.ndarray:
     """Bits (...) of how squares are divided, by the vectors of their blocks (..., 4, 2)."""
     right, below, last = np.moveaxis(vectors[..., 1:, :] - vectors[..., :1, :], -2, 0)
     shape = shapes_of(np.stack([right, below, last]))
-    costs = [PART + DOUBLING * np.log2(1 + np.abs(part).sum(-1)) for part in (right, below, last - last_block(right, below))]
+    costs = [PART + DOUBLING * np.log2(1 + _length(part)) for part in (right, below, last - last_block(right, below))]
     return np.choose(shape, [0.0, HALVES + costs[1], HALVES + costs[0], QUARTERED + sum(costs)])

@@ -61,8 +61,8 @@ def decode_picture(decoder: ImageDecoder, data: bytes, h: int, w: int, quality: 
 
 
 def read_predicted(decoder: VideoDecoder, group: Group, header: VideoHeader, digest: int, wanted: int) -> Iterator[Coded]:
-    """Motion and latents of the predicted frames of a group, level by level. digest: of its first frame; wanted: of all. Raises
-    Corrupt."""
+    """The enhancement of a group's first frame, where it has one, then motion and latents of the predicted frames, level by
+    level. digest: of the first frame as a picture; wanted: of all. Raises Corrupt."""
     h, w = grid_of(header)
     source = SymbolDecoder(table_set(decoder), group.predicted)
     source.digest = digest
@@ -72,6 +72,11 @@ def read_predicted(decoder: VideoDecoder, group: Group, header: VideoHeader, dig
         first = decoder.first_motion_table if isinstance(step, MotionStep) else 0
         return read_step(source, step.table_ids.astype(np.uint16) + first)
 
+    if group.enhancement is not None:
+        if not decoder.enhances:
+            raise Corrupt(f"a picture is enhanced, which model '{header.model}' does not do")
+        coded, traces[0] = run_steps(decoder.enhancement_steps(h, w, group.intra_quality, group.enhancement), code)
+        yield coded
     for places, quality in group.levels(decoder.two_before):
         coded, left = run_steps(decoder.steps(places, h, w, quality, traces), code)
         remember(header, places, left, traces)
@@ -133,6 +138,10 @@ def group_frames(segment: Segment, header: VideoHeader, device: torch.device, al
         reference, digest = decode_picture(pictures, group.intra, h, w, group.intra_quality)
         coded = read_predicted(decoder, group, header, digest, segment.digest)
         coded = ahead(coded) if alone and len(group.ticks) > 1 else coded
+        if group.enhancement is not None:
+            lacking = next(coded)
+            with span("transform"):
+                reference = decoder.enhance(reference, lacking, group.enhancement)
         references, shown = {0: reference}, 0
         yield to_frame(reference, header, group.ticks[0])
         for (places, quality), level in zip(group.levels(decoder.two_before), coded, strict=True):

@@ -13,7 +13,7 @@ import torch
 from vqc.bitstream import AudioHeader, Segment, SymbolEncoder, VideoHeader
 from vqc.models import weights
 from vqc.models.colour import planes_to_rgb
-from vqc.models.entropy_model import Step
+from vqc.models.entropy_model import QUALITY_MAX, Step
 from vqc.models.frame_order import Place, levels
 from vqc.models.motion_coding import Motion, MotionStep, to_fields, to_motion
 from vqc.models.trace import Trace
@@ -35,9 +35,11 @@ from .video_decoding import decode_picture, grid_of, remember
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
+LEVEL_QUALITY = 0.776  # of quality on the scale of the networks, which goes on for first pictures; segments have that scale
 # Of the picture that a group begins with, on the scale of the image model: that of the same lambda at quality 0, and more for
 # each step of quality.
 PICTURE_QUALITY = (186, 0.814)
+PLAIN = 900  # quality above which pictures are enhanced: the image model ends at 1000, and takes more bits long before
 USUAL_WORTH = 100  # see persistence.py
 # Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is
 # worth when it is decided which blocks are coded.
@@ -75,14 +77,21 @@ def header_for(
 
 
 def picture_quality(quality: int, worth: int = USUAL_WORTH) -> int:
-    """Quality of the picture that a group begins with, on the scale of the image model; worth: see persistence.py."""
+    """Quality that the picture which a group begins with is to have, on the scale of the image model and beyond its end, 1000;
+    worth: see persistence.py."""
     first, slope = PICTURE_QUALITY
-    return min(max(round(first + slope * quality + worth), 0), 1000)
+    return max(round(first + slope * quality + worth), 0)
+
+
+def enhancement_quality(wanted: int) -> int:
+    """Of the enhancement of a picture that is to have quality `wanted` on the scale of the image model: the same lambda."""
+    first, slope = PICTURE_QUALITY
+    return min(max(round(LEVEL_QUALITY * (wanted - first) / slope), 0), 1000)
 
 
 def qualities_for(quality: int) -> tuple[int, ...]:
-    """Qualities of predicted frames by depth: see DEEPER."""
-    return tuple(min(max(quality + offset, 0), 1000) for offset in DEEPER)
+    """Qualities of predicted frames by depth, on the scale of the networks; see DEEPER."""
+    return tuple(round(LEVEL_QUALITY * max(quality + offset, 0)) for offset in DEEPER)
 
 
 def padded(frame: Frame) -> np.ndarray:
@@ -121,7 +130,7 @@ class GroupEncoder:
         self.encoder = weights.video_encoder(header.model, device)
         self.decoder: VideoDecoder = weights.video_decoder(header.model, device)
         self.quality, self.qualities = quality, qualities_for(quality)
-        self.intra_quality = 0  # until the first frame is coded
+        self.intra_quality, self.enhancement = 0, None  # until the first frame is coded
         self._search: MotionSearch | None = None
         self._sink = SymbolEncoder(table_set(self.decoder))
         self._ticks: list[int] = []
@@ -162,7 +171,7 @@ class GroupEncoder:
         with span("coder"):
             predicted = self._sink.finish()
         runs, ticks = tuple(self._runs), tuple(self._ticks)
-        group = Group(ticks, self.intra_quality, self.qualities, self._intra, predicted, runs, self.short)
+        group = Group(ticks, self.intra_quality, self.qualities, self._intra, predicted, runs, self.short, self.enhancement)
         return Segment(self.number, FRAMES, pack_group(group, self.header, self.number), self._sink.digest)
 
     def _code_runs(self, runs: list[list[Found]], last: bool = False) -> None:
@@ -187,8 +196,13 @@ class GroupEncoder:
             number += len(run)
         later = number if last else self.header.group - 1
         with span("motion search"):
-            self.intra_quality = picture_quality(self.quality, worth(frames_served(leaps, later)))
+            self._set_quality(picture_quality(self.quality, worth(frames_served(leaps, later))))
             return block_worths(blocks_served(leaps, later)) if leaps else None
+
+    def _set_quality(self, wanted: int) -> None:
+        """Of the picture, which is to have quality `wanted` on the scale of the image model."""
+        self.intra_quality = min(wanted, PLAIN, QUALITY_MAX)
+        self.enhancement = enhancement_quality(wanted) if wanted > PLAIN else None
 
     def _code_run(self, run: list[Found]) -> None:
         begin, before = sum(self._runs), self._runs[-1:]
@@ -232,8 +246,28 @@ class GroupEncoder:
                 refiner = weights.image_refiner(self.header.intra, self.device)
                 latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
         self._intra, self._sink.digest = encode_latents(encoder, decoder, latents, hyper, self.intra_quality)
-        h, w = latents.shape[2:]
-        return decode_picture(decoder, self._intra, h, w, self.intra_quality)[0]
+        picture = decode_picture(decoder, self._intra, *grid_of(self.header), self.intra_quality)[0]
+        return picture if self.enhancement is None else self._enhance(picture, y, uv, worths)
+
+    def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
+        """Codes what the picture lacks: in blocks that many later frames show, first."""
+        quality = self.enhancement
+        thrift = 1.0 if worths is None else torch.from_numpy(1 / worths).to(y)[None, None]
+        with span("transform"):
+            latents = self.encoder.analyse_picture(y, uv, picture)
+            scaled = in_steps(self.decoder, latents, quality)
+            hyper, kept = self.encoder.hyper_and_kept(scaled, 1, *latents.shape[2:], thrift)
+
+        def code(step: Step) -> np.ndarray:
+            symbols = hyper if step.means is None else self.encoder.quantise(scaled, step, kept)
+            with span("coder"):
+                self._sink.write(symbols, step.table_ids)
+            return symbols
+
+        steps = self.decoder.enhancement_steps(*grid_of(self.header), self.intra_quality, quality)
+        coded, self._traces[0] = run_steps(steps, code)
+        with span("transform"):
+            return self.decoder.enhance(picture, coded, quality)
 
     def _code_level(self, places: Sequence[Place], found: list[Found], leaf: bool) -> None:
         """leaf: no other frame is predicted from these, so that they need not be decoded here."""

@@ -14,7 +14,9 @@ from vqc.models.frame_order import LONGEST, Place, levels
 FRAMES, SOUND = 0, 1  # planes
 MAX_TICK = 2**62
 MAX_PATTERN = 64  # qualities in turn
-IN_RUNS = 0  # stands where the number of qualities is expected when lengths of runs follow
+# Stand where the number of qualities is expected when something else comes first: lengths of runs; quality of an enhancement.
+IN_RUNS = 0
+ENHANCED = MAX_PATTERN + 1
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Group:
     intra_quality: of the first, 0..1000; qualities: of the others. runs: the lengths of the runs that these are coded in
     (frame_order.py); they have the quality of their depth, or the last one if there are fewer. None, as in groups of vid1 and
     vid2: each is predicted from the one before, and they have the qualities in turn, again and again. short: frames that the
-    groups before this one lack of those that they may have.
+    groups before this one lack of those that they may have. enhancement: quality of what is added to the first frame, coded
+    before the others; None where it stays the picture that it is.
     """
 
     ticks: tuple[int, ...]
@@ -34,6 +37,7 @@ class Group:
     predicted: bytes
     runs: tuple[int, ...] | None = None
     short: int = 0
+    enhancement: int | None = None
 
     def levels(self, two_before: bool) -> Iterator[tuple[tuple[Place, ...], int]]:
         """The predicted frames in the order of coding, those of a level together, and their quality. two_before: as the model
@@ -70,6 +74,8 @@ def pack_group(group: Group, header: VideoHeader, number: int) -> bytes:
                 raise ValueError(f"time stamp {after} follows {before}")
             head += pack_varint(after - before)
     head += pack_varint(group.intra_quality)
+    if group.enhancement is not None:
+        head += pack_varint(ENHANCED) + pack_varint(group.enhancement)
     if group.runs is not None:
         repeated = [(length, len(list(same))) for length, same in itertools.groupby(group.runs)]
         head += pack_varint(IN_RUNS) + pack_varint(group.short) + pack_varint(len(repeated))
@@ -92,7 +98,9 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
             raise Corrupt(f"group {segment.number}: time stamps do not rise")
         stamps.append(stamps[-1] + step)
     intra_quality, pattern = cursor.varint(), cursor.varint()
-    runs, short = None, 0
+    enhancement, runs, short = None, None, 0
+    if pattern == ENHANCED:
+        enhancement, pattern = cursor.varint(), cursor.varint()
     if pattern == IN_RUNS:
         short = cursor.varint()
         if short > segment.number * (header.group - 1):
@@ -104,10 +112,11 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
     if not 1 <= pattern <= MAX_PATTERN:
         raise Corrupt(f"group {segment.number}: {pattern} qualities")
     qualities = tuple(cursor.varint() for _ in range(pattern))
-    if max(intra_quality, *qualities) > 1000:
-        raise Corrupt(f"group {segment.number}: quality {max(intra_quality, *qualities) / 10} is outside 0..100")
+    highest = max(intra_quality, enhancement or 0, *qualities)
+    if highest > 1000:
+        raise Corrupt(f"group {segment.number}: quality {highest / 10} is outside 0..100")
     intra = cursor.take(cursor.varint())
-    return Group(ticks, intra_quality, qualities, intra, cursor.rest(), runs, short)
+    return Group(ticks, intra_quality, qualities, intra, cursor.rest(), runs, short, enhancement)
 
 
 def _unpack_runs(cursor: Cursor, frames: int, number: int) -> tuple[int, ...]:

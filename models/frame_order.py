@@ -1,6 +1,6 @@
 """In which order the frames of a group are coded, and from which others each is predicted.
 
-Frames are coded in runs. The last frame of a run is predicted from the frame before the run, and of vid5 also from the one
+Frames are coded in runs. The last frame of a run is predicted from the frame before the run, and from vid5 on also from the one
 before the run before that; every other one from both sides, the one in the middle first and so on by halves, as hierarchical B
 frames in H.264 (Schwarz, Marpe and Wiegand 2006). A run of one frame is predicted from the one before, or the two before.
 """

@@ -2,8 +2,8 @@
 
 What steers the coder (vectors, modes, latents of frames before) is integers throughout; decoded frames and features never reach
 it. Shapes: n frames that are coded together, each from s sides; frames y (n, 1, H, W) and uv (n, 2, H/2, W/2) float32 0..1, H
-and W multiples of 16; squares of 16x16 pixels, h x w of them; fields (n, s, 2h, 2w, 2) int16; latents (n, 80, 2h, 2w), of vid1
-(1, 256, h, w).
+and W multiples of 16; squares of 16x16 pixels, h x w of them; fields (n, s, 2h, 2w, 2) int16; latents (n, L, 2h, 2w), L = 96,
+up to vid5 80; of vid1 (1, 256, h, w).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .exact import plain_precision
 from .first_video_transform import Condition, FirstVideoSynthesis
 from .frame_order import Place
 from .hyperprior_net import HyperpriorNet
-from .motion_coding import SHAPED_TABLES, TABLES, MotionStep, Surprise, motion_steps, to_fields
+from .motion_coding import ALL, SHAPED_TABLES, TABLES, MotionStep, Surprise, motion_steps, to_fields
 from .trace import Trace, Traces, expected_fields, surprise_of
 from .video_net import Reference, worth_coding
-from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of
-from .video_transform import VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack
+from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of, told_of_picture, unmoved
+from .video_transform import LATENTS, VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack
 
 SQUARE = 16  # pixels, each way, that frames are made of
 LARGE = 2**22  # samples of frames that are made together; more would save no time and take much memory
@@ -53,7 +53,9 @@ class VideoDecoder(LatentDecoder):
         self.condition = Condition() if "condition.features.weight" in tensors else None  # of vid1
         if self.condition:
             load_module(self.condition, tensors, "condition.", device)
-        self.synthesis = FirstVideoSynthesis() if self.condition else VideoSynthesis(sides=1 + self.both_sides)
+        latents = self.entropy.widths.latents
+        self.enhances = latents == LATENTS  # pictures, not of vid1 to vid5
+        self.synthesis = FirstVideoSynthesis() if self.condition else VideoSynthesis(1 + self.both_sides, latents=latents)
         load_module(self.synthesis, tensors, "synthesis.", device)
 
     def grid(self, h: int, w: int) -> tuple[int, int]:
@@ -87,6 +89,18 @@ class VideoDecoder(LatentDecoder):
             for i, place in enumerate(places)
         ]
         return Coded(fields, motion.modes, latents), left
+
+    def enhancement_steps(
+        self, h: int, w: int, picture_quality: int, quality: int
+    ) -> Generator[Step, np.ndarray, tuple[Coded, Trace]]:
+        """The same for what a frame lacks that was coded as a picture of h x w squares, of `picture_quality` (0..1000); it has
+        no motion."""
+        grid = self.grid(h, w)
+        told = told_of_picture(torch.tensor([picture_quality / 100]), *grid)
+        told = torch.cat([told.new_zeros(1, self.entropy.widths.latents, *grid), told * 64], dim=1).permute(0, 2, 3, 1)
+        latents = yield from self.entropy.steps(*grid, quality, told.to(self.device, self.entropy.dtype))
+        still = np.zeros((1, 1, *grid, 2), np.int16), np.full((1, h, w), ALL, np.int32)
+        return Coded(*still, latents), Trace(self.entropy.tokens(latents, *grid, quality))
 
     def _told(self, places: Sequence[Place], traces: Traces, fields: np.ndarray, modes: np.ndarray) -> Tensor | None:
         """What the temporal context sees: latents of the frames before and after, moved, and tokens of the motion."""
@@ -125,6 +139,11 @@ class VideoDecoder(LatentDecoder):
             return predict(sides, moves, kept, overlapped=self.shaped)
 
     @torch.inference_mode()
+    def enhance(self, picture: Reference, lacking: Coded, quality: int) -> Reference:
+        """A frame that was coded as a picture with what it lacked."""
+        return self.synthesise(lacking.latents, unmoved(picture), quality)[0]
+
+    @torch.inference_mode()
     def synthesise(self, latents: np.ndarray, prediction: Prediction, quality: int) -> list[Reference]:
         """Latents in 1/64 steps to the decoded frames and features. The latents of the references are left empty."""
         n = len(prediction.packed)
@@ -158,21 +177,25 @@ class VideoEncoder(LatentEncoder):
 
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
         super().__init__(tensors, device)
-        self.analysis = VideoAnalysis()
+        self.analysis = VideoAnalysis(len(tensors["analysis.patch.weight"]))
         load_module(self.analysis, tensors, "analysis.", device)
 
     @torch.inference_mode()
     def analyse(self, y: Tensor, uv: Tensor, prediction: Prediction) -> Tensor:
-        """Frames to latents (n, 80, H/8, W/8)."""
+        """Frames to latents (n, L, H/8, W/8)."""
         with plain_precision(self.device):
             return self.analysis(pack(y, uv), prediction.packed)
 
+    def analyse_picture(self, y: Tensor, uv: Tensor, picture: Reference) -> Tensor:
+        """What a frame that was coded as a picture lacks to latents (1, L, H/8, W/8)."""
+        return self.analyse(y, uv, unmoved(picture))
+
     @torch.inference_mode()
     def hyper_and_kept(
-        self, scaled: np.ndarray, n: int, h: int, w: int, thrift: float = 1.0
+        self, scaled: np.ndarray, n: int, h: int, w: int, thrift: float | Tensor = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Latents in steps (n * h * w, L) to hyper-latent symbols, and which positions are worth their bits; see
-        `worth_coding`."""
+        `worth_coding`, of which thrift is one or (n, 1, h, w)."""
         grid = torch.from_numpy(scaled).view(n, h * w, -1).transpose(1, 2).reshape(n, -1, h, w).to(self.device)
         kept = worth_coding(grid, thrift)
         return self.hyper(HyperpriorNet.sparse_symbols(grid, kept)), kept.cpu().numpy().reshape(-1) > 0

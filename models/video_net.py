@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .hyperprior_net import SPARSE_DEAD_ZONE, HyperpriorNet, Widths, dead_zone
 from .transform import QUALITY_ROWS
-from .video_prediction import TOLD, moved_sizes, predict, told_of
+from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of, told_of_picture, unmoved
 from .video_transform import GAIN, LATENTS, MEMORY, VideoAnalysis, VideoSynthesis, active_blocks, pack, unpack
 
 WIDTHS = Widths(
@@ -25,17 +25,17 @@ SYMBOL_BITS, BLOCK_BITS = 5, 4
 
 
 def lagrangian(row: Tensor) -> Tensor:
-    """Lambda of a quality row, 0.0016 (row 0) to 0.34 (row 10).
+    """Lambda of a quality row, 0.0016 (row 0) to 1.6 (row 10), of which predicted frames take those up to 0.34.
 
     Loss = bits per luma pixel + lambda * 255^2 * (6 MSE(Y) + MSE(U) + MSE(V)) / 8.
     """
-    return 0.0016 * 212.5 ** (row / (QUALITY_ROWS - 1))
+    return 0.0016 * 1000.0 ** (row / (QUALITY_ROWS - 1))
 
 
-def worth_coding(scaled: Tensor, thrift: float = 1.0) -> Tensor:
+def worth_coding(scaled: Tensor, thrift: float | Tensor = 1.0) -> Tensor:
     """Which blocks of latents in steps (B, L, h, w) are worth their bits: (B, 1, h, w), 0 or 1.
 
-    thrift: what a bit is worth beside WORTH.
+    thrift: what a bit is worth beside WORTH, one or (B, 1, h, w).
     """
     symbols = HyperpriorNet.sparse_symbols(scaled, None)
     saved = (scaled.square() - (scaled - symbols).square()).sum(1, keepdim=True)
@@ -121,13 +121,26 @@ class VideoNet(HyperpriorNet):
         sources: one for each side; fields, modes, depth, distance: see video_prediction.py; thrift: see `worth_coding`.
         """
         prediction = predict(sources, fields, modes, overlapped=True)
-        latents = self.analysis(pack(y, uv), prediction.packed)
         sizes = moved_sizes([s.latents for s in sources], fields, modes)
+        told = torch.cat([sizes, told_of(fields, modes, depth, distance)], dim=1)
+        return self._coded(y, uv, prediction, told, row, thrift, training_noise)
+
+    def enhance(
+        self, y: Tensor, uv: Tensor, picture: Reference, picture_row: Tensor, row: Tensor, thrift: float = 1.0
+    ) -> tuple[Reference, Tensor]:
+        """The same for frames that were coded as pictures, of quality rows `picture_row` (B,) of the image model: what these
+        lack."""
+        told = torch.cat([picture.latents, told_of_picture(picture_row, *picture.latents.shape[2:])], dim=1)
+        return self._coded(y, uv, unmoved(picture), told, row, thrift, training_noise=True)
+
+    def _coded(
+        self, y: Tensor, uv: Tensor, prediction: Prediction, told: Tensor, row: Tensor, thrift: float, training_noise: bool
+    ) -> tuple[Reference, Tensor]:
+        latents = self.analysis(pack(y, uv), prediction.packed)
         step = self.steps(row)
         kept = worth_coding((latents / step).detach().float(), thrift)
-        told = torch.cat([sizes, told_of(fields, modes, depth, distance)], dim=1)
         quantised, bits, hyper_bits = self.entropy(latents, row, training_noise, told, kept)
-        active = active_blocks(quantised.detach() / step, fields)
+        active = active_blocks(quantised.detach() / step, prediction.fields)
         packed, features = self.synthesis(
             self.restore(quantised, row), prediction.packed, prediction.difference, prediction.memory, row, active
         )

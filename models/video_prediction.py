@@ -72,6 +72,15 @@ def predict(sources: Sequence[Source], fields: Tensor, modes: Tensor, overlapped
     return Prediction(blended, (packed[0] - packed[1]) * (4 * one * other), features, fields, modes)
 
 
+def unmoved(picture: Source) -> Prediction:
+    """Frames that are predicted from themselves, as coded worse."""
+    b, _, h, w = picture.features.shape
+    packed = pack(picture.y, picture.uv)
+    fields = torch.zeros(b, 1, h, w, 2, dtype=torch.int16, device=packed.device)
+    modes = torch.full((b, h // 2, w // 2), ALL, device=packed.device)
+    return Prediction(packed, torch.zeros_like(packed), picture.features, fields, modes)
+
+
 def told_of(fields: Tensor, modes: Tensor, depth: int, distance: Tensor) -> Tensor:
     """What the entropy model is told of frames: (B, TOLD, H/8, W/8), small integers as float32; exact.
 
@@ -85,6 +94,13 @@ def told_of(fields: Tensor, modes: Tensor, depth: int, distance: Tensor) -> Tens
         tokens, counts = [*tokens, torch.cat([none, none], dim=1)], [*counts, none]
     whole = [none + depth, none + distance.to(none.device).view(b, 1, 1, 1)]
     return torch.cat([*tokens, *counts, *whole], dim=1)
+
+
+def told_of_picture(row: Tensor, h: int, w: int) -> Tensor:
+    """The same, (B, TOLD, h, w), of frames that were coded as pictures of a quality row (B,), rounded here: no side counts."""
+    told = torch.zeros(len(row), TOLD, h, w, device=row.device)
+    told[:, -1] = row.round().view(-1, 1, 1)
+    return told
 
 
 def moved_sizes(latents: Sequence[Tensor], fields: Tensor, modes: Tensor) -> Tensor:

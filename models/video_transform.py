@@ -6,7 +6,8 @@ prediction and the features of frames before, moved by the vectors, and corrects
 rare and local, so blocks are small.
 
 Shapes: planes y (B, 1, H, W) and uv (B, 2, H/2, W/2), 0..1; H and W multiples of 16; features (B, 32, H/8, W/8), passed from
-frame to frame; latents (B, 80, H/8, W/8); vectors (B, H/8, W/8, 2) in quarters of a pixel, horizontal first.
+frame to frame; latents (B, L, H/8, W/8), L = 96, up to vid5 80; vectors (B, H/8, W/8, 2) in quarters of a pixel,
+horizontal first.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .transform import GatedBlock
 
 BLOCK = 8  # pixels, each way, that share a vector
 FEATURES = 96  # samples of an 8x8 block in 4:2:0
-LATENTS = 80  # the weakest 16 directions are left out
+LATENTS = 96  # all directions; vid2 to vid5 left out the weakest 16
 GAIN = 4.0  # latents count quarters of a pixel unit: the entropy model's context has steps of 1/64
 MEMORY = 32  # features that are passed from frame to frame, within -1..1 so that they cannot grow without end
 MOTION_TOKENS = 2  # what the entropy model is told of the vector of a block
@@ -63,9 +64,9 @@ def _places(h: int, w: int, device: torch.device) -> Tensor:
 class Trunk(nn.Module):
     """What is known of each block to features (B, 96, H/8, W/8): 1x1 in, gated residual blocks."""
 
-    def __init__(self, blocks: int, sides: int) -> None:
+    def __init__(self, blocks: int, sides: int, latents: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(LATENTS + sides * FEATURES + MEMORY, FEATURES, 1)
+        self.enter = nn.Conv2d(latents + sides * FEATURES + MEMORY, FEATURES, 1)
         self.blocks = nn.ModuleList(GatedBlock(FEATURES) for _ in range(blocks))
 
     def forward(self, known: Tensor, row: Tensor) -> Tensor:
@@ -76,11 +77,11 @@ class Trunk(nn.Module):
 
 
 class VideoAnalysis(nn.Module):
-    """A frame and its prediction, both packed, to latents (B, 80, H/8, W/8): a fixed transform, see `VideoNet`."""
+    """A frame and its prediction, both packed, to latents (B, L, H/8, W/8): a fixed transform, see `VideoNet`."""
 
-    def __init__(self) -> None:
+    def __init__(self, latents: int = LATENTS) -> None:
         super().__init__()
-        self.patch = nn.Conv2d(FEATURES, LATENTS, 1, bias=False)
+        self.patch = nn.Conv2d(FEATURES, latents, 1, bias=False)
 
     def forward(self, frame: Tensor, prediction: Tensor) -> Tensor:
         return self.patch((frame - prediction) * GAIN)
@@ -94,10 +95,10 @@ class VideoSynthesis(nn.Module):
     correction would add up.
     """
 
-    def __init__(self, sides: int = 2, blocks: int = 4) -> None:
+    def __init__(self, sides: int = 2, blocks: int = 4, latents: int = LATENTS) -> None:
         super().__init__()
-        self.patch = nn.Conv2d(LATENTS, FEATURES, 1, bias=False)
-        self.trunk = Trunk(blocks, sides)
+        self.patch = nn.Conv2d(latents, FEATURES, 1, bias=False)
+        self.trunk = Trunk(blocks, sides, latents)
         self.correct = nn.Conv2d(FEATURES, FEATURES, 1)
         self.features = nn.Conv2d(FEATURES, MEMORY, 1)
         for layer in (self.correct, self.features):

@@ -36,14 +36,14 @@ from vqc.models.motion_coding import Motion, MotionStep, Surprise, motion_steps,
 from vqc.models.trace import Trace, expected_fields, surprise_of
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_hyperprior import VideoDecoder, VideoEncoder, intra_reference
-from vqc.models.video_net import VideoNet
+from vqc.models.video_net import Reference, VideoNet
 from vqc.models.weights import FOLDER
 from vqc.motion_search import Found
 from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables
-from vqc.tools.train.clips import FIRST_ORDER, STRUCTURES, list_clips, load_clips, random_walk
+from vqc.tools.train.clips import FIRST_ORDER, STRUCTURES, Walk, list_clips, load_clips, random_walk
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
-from vqc.video_encoding import DEEPER, THRIFT
+from vqc.video_encoding import DEEPER, THRIFT, qualities_for
 
 
 def export_entropy(net: HyperpriorNet) -> dict[str, Tensor]:
@@ -122,15 +122,16 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
     for _ in tqdm(range(arguments.crops), desc="tables", disable=None):
         quality, length = rng.randrange(QUALITY_MAX + 1), rng.choice(list(STRUCTURES))
         walk = random_walk(clips, 240, quality / 100, rng)
-        references = {0: intra_reference(*(torch.from_numpy(p.copy())[None].float() / 255 for p in (walk.y0, walk.uv0)))}
-        traces = {0: Trace()}
+        references, traces = {0: intra_reference(*planes_of(walk.y0, walk.uv0))}, {0: Trace()}
+        if walk.enhancement_row is not None:
+            references[0], traces[0] = count_enhancement(encoder, decoder, walk, references[0], counts)
         unit = walk.unit(length)
         for places in FIRST_ORDER[length]:
             crops = [unit[place.number] for place in places]
             y, uv = (torch.from_numpy(np.stack(p)).float() / 255 for p in zip(*((c.y, c.uv) for c in crops)))
             h, w = crops[0].modes.shape
             depth = min(places[0].depth, len(DEEPER) - 1)
-            level_quality = max(quality + DEEPER[depth], 0)
+            level_quality = qualities_for(quality)[depth]
             expected = decoder.expected(places, traces, h, w)
             motion = to_motion(np.stack([c.fields for c in crops]), np.stack([c.modes for c in crops]), expected)
             fields = to_fields(motion, expected)
@@ -150,6 +151,30 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
             decoded = decoder.synthesise(coded.latents, prediction, level_quality)
             for place, reference, trace in zip(places, decoded, left):
                 references[place.number], traces[place.number] = reference, trace
+
+
+def planes_of(y: np.ndarray, uv: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Planes (1, S, S) and (2, S/2, S/2) uint8 of a frame to those of one in a batch, 0..1."""
+    return tuple(torch.from_numpy(part.copy())[None].float() / 255 for part in (y, uv))
+
+
+def count_enhancement(
+    encoder: VideoEncoder, decoder: VideoDecoder, walk: Walk, picture: Reference, counts: SymbolCounts
+) -> tuple[Reference, Trace]:
+    """Counts the symbols of the enhancement of the frame that a walk begins with; what it leaves."""
+    quality = round(walk.enhancement_row * 100)
+    latents = encoder.analyse_picture(*planes_of(*walk.original), picture)
+    h, w = latents.shape[2:]
+    scaled = in_steps(decoder, latents, quality)
+    hyper, kept = encoder.hyper_and_kept(scaled, 1, h, w, THRIFT[0])
+
+    def code(step: Step) -> np.ndarray:
+        symbols = hyper if step.means is None else encoder.quantise(scaled, step, kept)
+        counts.add(symbols, step.table_ids)
+        return symbols
+
+    coded, trace = run_steps(decoder.enhancement_steps(h // 2, w // 2, round(walk.intra_row * 100), quality), code)
+    return decoder.enhance(picture, coded, quality), trace
 
 
 def count_motion(found: list[Found], length: int, first: int, counts: SymbolCounts) -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import vqc
+from vqc import video_encoding
 from vqc.bitstream import Corrupt, Reader, VqcError, Writer
 from vqc.video import Frame, VideoFormat
+from vqc.video_decoding import group_frames
 from vqc.video_files import open_video
-from vqc.video_payload import unpack_group
+from vqc.video_payload import pack_group, unpack_group
 from vqc.video_writers import open_writer
 
 CLIP = Path(__file__).parents[2] / "samples" / "clip.mkv"
@@ -55,6 +58,30 @@ def test_a_better_quality_is_larger_and_nearer():
         data = vqc.encode(CLIP, quality=quality, sound=False)
         results.append((len(data), np.mean([psnr(a.y, b.y) for a, b in zip(vqc.decode(data), originals())])))
     assert results == sorted(results) and results[2][1] > results[0][1] + 5
+
+
+def test_first_pictures_of_high_quality_are_enhanced(monkeypatch):
+    def first(quality):
+        data = vqc.encode(CLIP, quality=quality, sound=False)
+        reader = Reader(io.BytesIO(data))
+        return unpack_group(next(reader.segments()), reader.header), psnr(next(iter(vqc.decode(data))).y, originals()[0].y)
+
+    assert first(30)[0].enhancement is None
+    group, reached = first(100)
+    assert group.enhancement > 0 and group.intra_quality == video_encoding.PLAIN
+    monkeypatch.setattr(video_encoding, "PLAIN", 2000)
+    plain, less = first(100)
+    assert plain.enhancement is None and plain.intra_quality == 1000 and reached > less + 1
+
+
+def test_a_model_that_enhances_nothing_is_not_asked_to():
+    data = (CLIP.parents[1] / "tests" / "golden" / "v1-vid5-clip.vqc").read_bytes()
+    reader = Reader(io.BytesIO(data))
+    segment = next(reader.segments())
+    group = replace(unpack_group(segment, reader.header), enhancement=500)
+    changed = replace(segment, payload=pack_group(group, reader.header, 0))
+    with pytest.raises(Corrupt, match="enhanced, which model 'vid5' does not do"):
+        list(group_frames(changed, reader.header, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("bframes", [0, 1, 2, 3])

@@ -22,14 +22,15 @@ HEADER = VideoHeader("vid1", b"12345678", 1, "img1", b"abcdefgh", 352, 288, 1, 1
     st.binary(max_size=40),
     st.integers(0, 10**6),
     st.sampled_from([None, 1, 3, 4, 16]),
+    st.none() | st.integers(0, 1000),
 )
-def test_groups_come_back(steps, first, quality, qualities, intra, predicted, number, run):
+def test_groups_come_back(steps, first, quality, qualities, intra, predicted, number, run, enhancement):
     ticks = [first]
     for step in steps[1:]:
         ticks.append(ticks[-1] + step)
     whole, rest = divmod(len(ticks) - 1, run or 1)
     runs = None if run is None else (run,) * whole + (1,) * rest
-    group = Group(tuple(ticks), quality, tuple(qualities), intra, predicted, runs, 0 if run is None else number)
+    group = Group(tuple(ticks), quality, tuple(qualities), intra, predicted, runs, 0 if run is None else number, enhancement)
     payload = pack_group(group, HEADER, number)
     assert unpack_group(Segment(number, FRAMES, payload, 0), HEADER) == group
 
@@ -82,7 +83,7 @@ def test_any_bytes_are_a_group_or_corrupt(payload):
     except Corrupt:
         return
     assert sum(len(places) for places, _ in group.levels(two_before=True)) == len(group.ticks) - 1
-    assert len(group.ticks) <= HEADER.group and max(*group.qualities, group.intra_quality) <= 1000
+    assert len(group.ticks) <= HEADER.group and max(*group.qualities, group.intra_quality, group.enhancement or 0) <= 1000
 
 
 @given(

@@ -21,11 +21,13 @@ from vqc.models.trace import Trace, expected_fields
 from vqc.models.video_transform import BLOCK
 from vqc.motion_refinement import Reference, refine, with_older, worth_of_error
 from vqc.motion_search import Found, MotionSearch, quantiser
+from vqc.persistence import MOST
 from vqc.planes import join, split
-from vqc.video_encoding import picture_quality
+from vqc.video_encoding import LEVEL_QUALITY, enhancement_quality, picture_quality
 
 EXTENSIONS = {".mkv", ".mp4", ".mov", ".webm", ".avi", ".y4m"}
 INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, 10.0)  # quality rows at which first frames are coded
+ENHANCED = 0.75  # of walks, at most, begin with an enhanced picture
 UNIT = 4  # frames that a walk takes at once
 # Lengths of the runs that make up a unit, and the quality rows for which their motion is searched.
 STRUCTURES = {4: (2.0, 6.5), 2: (4.0,), 1: (4.0,)}
@@ -121,7 +123,7 @@ def search_motion(planes: np.ndarray, length: int, quality: int) -> list[Found]:
         expected = expected_fields(place, traces, one.fields.shape[1:3])
         sources = [references[number] for number in place.sources]
         y = planes[place.number, :height]
-        one = refine(one, sources, y, worth_of_error(quality), expected, place.older is not None)
+        one = refine(one, sources, y, worth_of_error(round(quality * LEVEL_QUALITY)), expected, place.older is not None)
         fields = to_fields(to_motion(one.fields[None], one.modes[None], expected[None]), expected[None])[0]
         found[place.number - 1] = Found(fields, one.modes)
         traces[place.number] = Trace(fields=fields, place=place)
@@ -168,7 +170,9 @@ class Crop:
 class Walk:
     """A crop of a clip, walked from a frame that was coded as a picture to the end of the clip, back, and forth again.
 
-    y0, uv0: the first frame as decoded. A walk sees as many frames as a group has, of clips that are short. Mirrored at random.
+    y0, uv0: the first frame as decoded, coded as a picture of quality `intra_row`; original: as it is; enhancement_row: quality
+    row of what it is to be enhanced by, or None. A walk sees as many frames as a group has, of clips that are short. Mirrored
+    at random.
     """
 
     def __init__(self, clip: Clip, size: int, row: float, rng: random.Random) -> None:
@@ -177,9 +181,15 @@ class Walk:
         height, width = planes.shape[1] * 2 // 3, planes.shape[2]
         self._top, self._left = (rng.randrange((n - size) // 16 + 1) * 16 for n in (height, width))
         self._size, self._mirrored, self.row = size, rng.random() < 0.5, row
-        wanted = picture_quality(round(row * 100)) / 100
+        wanted = picture_quality(round(row * 100), rng.randrange(MOST + 1)) / 100
         intra = min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - wanted))
+        lower = [i for i, intra_row in enumerate(INTRA_ROWS) if 0 < intra_row < wanted - 1]
+        self.enhancement_row: float | None = None
+        if lower and rng.random() < ENHANCED:
+            intra, self.enhancement_row = rng.choice(lower), enhancement_quality(round(wanted * 100)) / 100
+        self.intra_row = INTRA_ROWS[intra]
         self.y0, self.uv0 = self._cut_planes(clip.ways[self._way].first[intra])
+        self.original = self._cut_planes(clip.ways[self._way].planes[0])
 
     def unit(self, length: int) -> dict[int, Crop]:
         """The next frames in runs of `length`, by number from 1 on."""

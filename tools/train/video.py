@@ -38,10 +38,11 @@ from vqc.tools.train.clips import (
 from vqc.tools.train.dct import start_from_dct
 from vqc.tools.train.loop import Settings, device_of, parse, train
 from vqc.tools.train.restore import load_start
-from vqc.video_encoding import THRIFT, picture_quality
+from vqc.video_encoding import LEVEL_QUALITY, THRIFT, picture_quality
 
 NAMES = ("y", "uv", "features", "latents")  # of a reference
 SHARES = (4, 1, 1)  # how often units are made of runs of the lengths of STRUCTURES
+FIRST = 2.0  # what the loss of an enhanced picture counts beside that of a predicted frame: it is a large part of a file
 
 
 @dataclasses.dataclass
@@ -77,32 +78,52 @@ class VideoTask:
         self.rng = random.Random(seed)
         self.walks: list[Walk] = [self._new_walk() for _ in range(self.settings.batch)]
         self.left = [self.rng.randrange(1, self.settings.longest) for _ in self.walks]
-        first = self._first(self.walks)
+        first, _ = self._first(self.walks)
         self.references = {-frames: first.copied() for frames in range(UNIT + 1)}  # of the unit before, by number
 
     def _new_walk(self) -> Walk:
         return random_walk(self.clips, self.settings.crop, self.rng.uniform(0, QUALITY_ROWS - 1), self.rng)
 
-    def _first(self, walks: list[Walk]) -> Reference:
-        return Reference.intra(*(self._planes([getattr(w, name) for w in walks]) for name in ("y0", "uv0")))
+    def _first(self, walks: list[Walk], thrift: float = 1.0) -> tuple[Reference, Tensor]:
+        """The references that walks begin with, and the loss of how they are enhanced, a sum over walks."""
+        first = Reference.intra(*(self._planes([getattr(w, name) for w in walks]) for name in ("y0", "uv0")))
+        enhanced = [i for i, walk in enumerate(walks) if walk.enhancement_row is not None]
+        if not enhanced:
+            return first, torch.zeros((), device=self.device)
+        picked = Reference(*(getattr(first, name)[enhanced] for name in NAMES))
+        y, uv = (self._planes([walks[i].original[k] for i in enhanced]) for k in (0, 1))
+        picture_row, row = (
+            torch.tensor([getattr(walks[i], name) for i in enhanced], device=self.device)
+            for name in ("intra_row", "enhancement_row")
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
+            coded, bits = self.net.enhance(y, uv, picked, picture_row, row, thrift)
+        error, weight = weighted_mse(y, uv, coded.y, coded.uv), lagrangian(row)
+        for name in NAMES:
+            part = getattr(coded, name).detach().float()
+            getattr(first, name)[enhanced] = part.clamp(0, 1) if name in ("y", "uv") else part
+        return first, ((bits / self.settings.crop**2 + weight * 65025 * error) / weight.sqrt()).sum()
 
     def _planes(self, parts: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(parts)).to(self.device).float() / 255
 
-    def _renew(self) -> None:
-        """Puts new walks in the place of those that are over."""
-        for i, left in enumerate(self.left):
-            if left <= 0:
-                self.walks[i] = self._new_walk()
-                self.left[i] = self.rng.choice([4, 8, 16, self.settings.longest])
-                first = self._first([self.walks[i]])
-                for reference, name in itertools.product(self.references.values(), NAMES):
-                    getattr(reference, name)[i] = getattr(first, name)[0]
+    def _renew(self) -> Tensor:
+        """Puts new walks in the place of those that are over. The loss of how they begin, a sum over them."""
+        over = [i for i, left in enumerate(self.left) if left <= 0]
+        if not over:
+            return torch.zeros((), device=self.device)
+        for i in over:
+            self.walks[i] = self._new_walk()
+            self.left[i] = self.rng.choice([4, 8, 16, self.settings.longest])
+        first, loss = self._first([self.walks[i] for i in over], self.rng.uniform(0.5, 1))
+        for reference, name in itertools.product(self.references.values(), NAMES):
+            getattr(reference, name)[over] = getattr(first, name)
+        return loss
 
     def loss(self, entropy_only: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        self._renew()
         pixels = self.settings.crop**2
-        loss = bpp = mse = torch.zeros((), device=self.device)
+        begun = FIRST * self._renew() / len(self.walks) / UNIT
+        loss, bpp, mse = begun, begun.detach() * 0, begun.detach() * 0
         length = self.rng.choices(list(STRUCTURES), SHARES)[0]
         units = [walk.unit(length) for walk in self.walks]
         references = dict(self.references)
@@ -130,13 +151,13 @@ class VideoTask:
         for i in range(len(self.walks)):  # a walk that has run away must not be gone on with
             if not all(getattr(self.references[0], name)[i].isfinite().all() for name in NAMES):
                 self.left[i] = 0
-        return loss, {"bpp": bpp, "mse": mse * 65025}
+        return loss, {"bpp": bpp, "mse": mse * 65025, "first": begun.detach()}
 
     def _rows(self, place: Place) -> Tensor:
         """Quality rows of a frame of each walk."""
         spread, coarser = self.settings.spread, self.settings.deeper * place.depth
-        rows = [w.row - coarser + self.rng.uniform(-spread, spread) for w in self.walks]
-        return torch.tensor(rows, device=self.device).clamp(0, QUALITY_ROWS - 1)
+        rows = [max(w.row - coarser + self.rng.uniform(-spread, spread), 0) * LEVEL_QUALITY for w in self.walks]
+        return torch.tensor(rows, device=self.device)
 
     def evaluate(self) -> dict[int, list[float]]:
         """Of predicted frames: mean bits per pixel (estimated, rounded latents, without motion) and mean weighted PSNR."""
@@ -153,7 +174,7 @@ class VideoTask:
                 for place in (place for level in order for place in level):
                     t, found = place.number, motion[place.number - 1]
                     fields, modes = (torch.from_numpy(p)[None].to(self.device) for p in (found.fields, found.modes))
-                    row = torch.full((1,), max(r - self.settings.deeper * place.depth, 0))
+                    row = torch.full((1,), max(r - self.settings.deeper * place.depth, 0) * LEVEL_QUALITY)
                     frame = y[t : t + 1], uv[t : t + 1]
                     sources = [references[number] for number in place.sources]
                     distance = torch.tensor([t - place.before])
