@@ -103,8 +103,8 @@ def to_blocks(plane: np.ndarray) -> np.ndarray:
 
 
 def worth_of_error(quality: int) -> float:
-    """Bits that a squared error of prediction in luma is worth at quality 0..1000: a good half of what one of the decoded
-    frame is, since latents mend a part."""
+    """Bits that a squared error of prediction in luma is worth at quality 0..1000 of the networks: a good half of what one of
+    the decoded frame is, since latents mend a part."""
     return 0.55 * float(lagrangian(quality_row(quality)))
 
 

@@ -111,5 +111,6 @@ def _modes(known: np.ndarray) -> np.ndarray:
 
 
 def quantiser(quality: int) -> int:
-    """The x264 quantiser to search with for quality 0..1000: fine, as motion_refinement.py leaves out what is not worth it."""
+    """The x264 quantiser to search with for quality 0..1000 of a file: fine, as motion_refinement.py leaves out what is not
+    worth it."""
     return round(35 - quality * 0.012)

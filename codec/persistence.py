@@ -19,6 +19,9 @@ from .motion_refinement import BLOCK, Reference, to_blocks
 LOOKAHEAD = 8  # frames after the first, by which it is judged
 # Tenths of quality for each doubling of the frames that a picture serves, beyond a few (docs/architecture.md).
 SCALE, BASE, MOST = 100.0, -165.0, 300
+# A picture that serves no other frame is worth less than the frames that others are predicted from, like those in between. No
+# less than this, though: beside them it would be seen to be worse.
+LEAST = -100
 BLOCK_SCALE = 0.67  # power of the frames that a block serves: 2 quantisers of x264 for each doubling, as there
 _NOISE = 32.0  # sum of differences in a block below which there is nothing to tell
 
@@ -87,5 +90,5 @@ def block_worths(served: np.ndarray) -> np.ndarray:
 
 
 def worth(served: float) -> int:
-    """Tenths of quality that a picture is worth more than a frame that serves none but itself."""
-    return round(min(max(BASE + SCALE * math.log2(1 + served), 0), MOST))
+    """Tenths of quality that a picture is worth more than the last frame of a run."""
+    return round(min(max(BASE + SCALE * math.log2(1 + served), LEAST), MOST))

@@ -186,9 +186,8 @@ class GroupEncoder:
         for run in runs:
             self._code_run(run)
 
-    def _judge(self, runs: list[list[Found]], last: bool) -> np.ndarray | None:
-        """Sets the quality of the picture by the runs after it, and says what blocks are worth, or None where no frame is
-        predicted from it; last: these are all."""
+    def _judge(self, runs: list[list[Found]], last: bool) -> np.ndarray:
+        """Sets the quality of the picture by the runs after it, and says what blocks are worth; last: these are all."""
         leaps, number = [], 0
         for run in runs:
             before, after = (split(self._waiting[n])[0][0] for n in (number, number + len(run)))
@@ -197,7 +196,8 @@ class GroupEncoder:
         later = number if last else self.header.group - 1
         with span("motion search"):
             self._set_quality(picture_quality(self.quality, worth(frames_served(leaps, later))))
-            return block_worths(blocks_served(leaps, later)) if leaps else None
+            served = blocks_served(leaps, later) if leaps else np.zeros([2 * n for n in grid_of(self.header)])
+            return block_worths(served)
 
     def _set_quality(self, wanted: int) -> None:
         """Of the picture, which is to have quality `wanted` on the scale of the image model."""
@@ -231,28 +231,24 @@ class GroupEncoder:
         motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
         return motion, to_fields(motion, expected)
 
-    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
-        """worths: see `refine_picture`; None to spare the time of it."""
+    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:
+        """worths: see `refine_picture`."""
         encoder = weights.image_encoder(self.header.intra, self.device)
         decoder = weights.image_decoder(self.header.intra, self.device)
         with span("transform"):
             pixels = planes_to_rgb(y, uv)[0].permute(1, 2, 0).contiguous().cpu().numpy()
             latents = encoder.analyse(pixels, self.intra_quality)
-        if worths is None:
-            with span("transform"):
-                hyper = encoder.hyper(latents)
-        else:
-            with span("refinement"):
-                refiner = weights.image_refiner(self.header.intra, self.device)
-                latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
+        with span("refinement"):
+            refiner = weights.image_refiner(self.header.intra, self.device)
+            latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
         self._intra, self._sink.digest = encode_latents(encoder, decoder, latents, hyper, self.intra_quality)
         picture = decode_picture(decoder, self._intra, *grid_of(self.header), self.intra_quality)[0]
         return picture if self.enhancement is None else self._enhance(picture, y, uv, worths)
 
-    def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
+    def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:
         """Codes what the picture lacks: in blocks that many later frames show, first."""
         quality = self.enhancement
-        thrift = 1.0 if worths is None else torch.from_numpy(1 / worths).to(y)[None, None]
+        thrift = torch.from_numpy(1 / worths).to(y)[None, None]
         with span("transform"):
             latents = self.encoder.analyse_picture(y, uv, picture)
             scaled = in_steps(self.decoder, latents, quality)

@@ -15,7 +15,7 @@ from .motion_coding import Surprise, scaled_field
 @dataclass(frozen=True)
 class Trace:
     """Tokens (1, H/8, W/8, L) of the latents, surprise (1, h, w), fields (s, H/8, W/8, 2) and the place that they belong to.
-    All None: of a frame that was coded as a picture, or is to be forgotten."""
+    All None: of a frame that was coded as a picture, or is to be forgotten; only tokens: of an enhanced picture."""
 
     tokens: Tensor | None = None
     surprise: Surprise | None = None

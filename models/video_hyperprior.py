@@ -24,7 +24,7 @@ from .motion_coding import ALL, SHAPED_TABLES, TABLES, MotionStep, Surprise, mot
 from .trace import Trace, Traces, expected_fields, surprise_of
 from .video_net import Reference, worth_coding
 from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of, told_of_picture, unmoved
-from .video_transform import LATENTS, VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack
+from .video_transform import FEATURES, VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack
 
 SQUARE = 16  # pixels, each way, that frames are made of
 LARGE = 2**22  # samples of frames that are made together; more would save no time and take much memory
@@ -54,7 +54,7 @@ class VideoDecoder(LatentDecoder):
         if self.condition:
             load_module(self.condition, tensors, "condition.", device)
         latents = self.entropy.widths.latents
-        self.enhances = latents == LATENTS  # pictures, not of vid1 to vid5
+        self.enhances = latents == FEATURES  # pictures, not of vid1 to vid5
         self.synthesis = FirstVideoSynthesis() if self.condition else VideoSynthesis(1 + self.both_sides, latents=latents)
         load_module(self.synthesis, tensors, "synthesis.", device)
 
@@ -177,7 +177,7 @@ class VideoEncoder(LatentEncoder):
 
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
         super().__init__(tensors, device)
-        self.analysis = VideoAnalysis(len(tensors["analysis.patch.weight"]))
+        self.analysis = VideoAnalysis()
         load_module(self.analysis, tensors, "analysis.", device)
 
     @torch.inference_mode()

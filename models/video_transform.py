@@ -79,9 +79,9 @@ class Trunk(nn.Module):
 class VideoAnalysis(nn.Module):
     """A frame and its prediction, both packed, to latents (B, L, H/8, W/8): a fixed transform, see `VideoNet`."""
 
-    def __init__(self, latents: int = LATENTS) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.patch = nn.Conv2d(FEATURES, latents, 1, bias=False)
+        self.patch = nn.Conv2d(FEATURES, LATENTS, 1, bias=False)
 
     def forward(self, frame: Tensor, prediction: Tensor) -> Tensor:
         return self.patch((frame - prediction) * GAIN)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from vqc.persistence import MOST, Leap, block_worths, blocks_served, frames_served, worth
+from vqc.persistence import LEAST, MOST, Leap, block_worths, blocks_served, frames_served, worth
 
 RNG = np.random.default_rng(7)
 TEXTURE = RNG.integers(0, 256, (64, 96), dtype=np.uint8)
@@ -26,10 +26,11 @@ def test_motion_keeps_what_it_finds():
     assert Leap(TEXTURE, moved, STILL, 1).kept() < 0.2
 
 
-def test_a_picture_that_is_gone_at_once_or_stands_alone_is_worth_no_more_than_another():
+def test_a_picture_that_is_gone_at_once_or_stands_alone_is_worth_least():
     other = RNG.integers(0, 256, TEXTURE.shape, dtype=np.uint8)
-    assert worth(frames_served([Leap(TEXTURE, other, STILL, 1)], 31)) == 0
-    assert worth(frames_served([], 0)) == 0
+    assert worth(frames_served([Leap(TEXTURE, other, STILL, 1)], 31)) == LEAST
+    assert worth(frames_served([], 0)) == LEAST
+    assert (block_worths(np.zeros((4, 6))) == 1).all()
 
 
 @pytest.mark.parametrize("span", [1, 2, 4])

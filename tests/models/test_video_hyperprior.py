@@ -11,7 +11,7 @@ from vqc.models.colour import planes_to_rgb, rgb_to_planes
 from vqc.models.entropy_model import EntropyModel
 from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT
 from vqc.models.video_net import Reference, VideoNet, worth_coding
-from vqc.models.video_prediction import TOLD, moved_sizes, predict, told_of
+from vqc.models.video_prediction import TOLD, moved_sizes, predict, told_of, told_of_picture, unmoved
 from vqc.models.video_transform import (
     LATENTS,
     MEMORY,
@@ -121,7 +121,7 @@ def test_the_entropy_model_is_told_of_both_sides_but_of_those_that_count():
 
 
 def test_blocks_with_one_small_latent_are_not_coded():
-    scaled = torch.zeros(1, 80, 1, 4)
+    scaled = torch.zeros(1, LATENTS, 1, 4)
     scaled[0, 3, 0] = torch.tensor([0.8, 0.9, 1.1, -3.0])
     scaled[0, 4:20, 0, 0] = 0.7  # below the dead zone
     assert worth_coding(scaled).flatten().tolist() == [0, 0, 1, 1]
@@ -147,6 +147,16 @@ def test_an_untrained_model_returns_the_prediction_and_gradients_reach_every_par
     (reference.y.mean() + reference.features.square().mean() + bits + more).sum().backward()
     untouched = [name for name, p in net.named_parameters() if p.grad is None and p.requires_grad]
     assert untouched == []
+
+
+def test_a_picture_is_predicted_from_itself_and_told_of_as_no_frame_is():
+    y, uv = picture()
+    prediction = unmoved(Reference.intra(y, uv))
+    assert torch.equal(prediction.packed, pack(y, uv)) and not prediction.difference.any() and not prediction.memory.any()
+    told = told_of_picture(torch.tensor([7.5, 2.5]), 8, 12)
+    assert told.shape == (2, TOLD, 8, 12) and (told[0, -1] == 8).all() and (told[1, -1] == 2).all() and not told[:, :-1].any()
+    one_side = told_of(torch.zeros(1, 1, 8, 12, 2, dtype=torch.int16), torch.zeros(1, 4, 6), 0, torch.tensor([8]))
+    assert one_side[0, -1].equal(told[0, -1]) and one_side[:, :-1].any()
 
 
 def test_the_decoder_of_predicted_frames_keeps_within_twenty_kilomacs_a_pixel():
