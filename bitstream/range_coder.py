@@ -49,7 +49,7 @@ class SymbolEncoder:
         low, high = self._tables.low.take(tables), self._tables.high.take(tables)
         outside = np.flatnonzero((grouped < low) | (grouped > high))
         entries = grouped - low
-        entries[outside] = (high - low)[outside] + 1
+        entries[outside] = high[outside] - low[outside] + 1
         for table, start, end in groups.spans:
             self._coder.encode(entries[start:end], self._tables.model(table))
         if len(outside):

@@ -25,6 +25,7 @@ from vqc.models.motion_coding import MotionStep
 from vqc.models.trace import Trace
 from vqc.models.video_hyperprior import SQUARE, Coded, VideoDecoder, intra_reference
 from vqc.models.video_net import Reference
+from vqc.models.video_prediction import unmoved
 
 from .latent_coding import Lost, check_end, check_model, load_decoder, read_step, run_steps, table_set
 from .parallel import in_order, shared_out
@@ -141,7 +142,7 @@ def group_frames(segment: Segment, header: VideoHeader, device: torch.device, al
         if group.enhancement is not None:
             lacking = next(coded)
             with span("transform"):
-                reference = decoder.enhance(reference, lacking, group.enhancement)
+                reference = decoder.synthesise(lacking.latents, unmoved(reference), group.enhancement)[0]
         references, shown = {0: reference}, 0
         yield to_frame(reference, header, group.ticks[0])
         for (places, quality), level in zip(group.levels(decoder.two_before), coded, strict=True):

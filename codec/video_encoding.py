@@ -19,6 +19,7 @@ from vqc.models.motion_coding import Motion, MotionStep, to_fields, to_motion
 from vqc.models.trace import Trace
 from vqc.models.video_hyperprior import SQUARE, VideoDecoder
 from vqc.models.video_net import Reference
+from vqc.models.video_prediction import unmoved
 
 from . import motion_refinement
 from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_set
@@ -86,7 +87,7 @@ def picture_quality(quality: int, worth: int = USUAL_WORTH) -> int:
 def enhancement_quality(wanted: int) -> int:
     """Of the enhancement of a picture that is to have quality `wanted` on the scale of the image model: the same lambda."""
     first, slope = PICTURE_QUALITY
-    return min(max(round(LEVEL_QUALITY * (wanted - first) / slope), 0), 1000)
+    return min(max(round(LEVEL_QUALITY * (wanted - first) / slope), 0), QUALITY_MAX)
 
 
 def qualities_for(quality: int) -> tuple[int, ...]:
@@ -250,7 +251,8 @@ class GroupEncoder:
         quality = self.enhancement
         thrift = torch.from_numpy(1 / worths).to(y)[None, None]
         with span("transform"):
-            latents = self.encoder.analyse_picture(y, uv, picture)
+            prediction = unmoved(picture)
+            latents = self.encoder.analyse(y, uv, prediction)
             scaled = in_steps(self.decoder, latents, quality)
             hyper, kept = self.encoder.hyper_and_kept(scaled, 1, *latents.shape[2:], thrift)
 
@@ -263,7 +265,7 @@ class GroupEncoder:
         steps = self.decoder.enhancement_steps(*grid_of(self.header), self.intra_quality, quality)
         coded, self._traces[0] = run_steps(steps, code)
         with span("transform"):
-            return self.decoder.enhance(picture, coded, quality)
+            return self.decoder.synthesise(coded.latents, prediction, quality)[0]
 
     def _code_level(self, places: Sequence[Place], found: list[Found], leaf: bool) -> None:
         """leaf: no other frame is predicted from these, so that they need not be decoded here."""

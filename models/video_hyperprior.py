@@ -23,7 +23,7 @@ from .hyperprior_net import HyperpriorNet
 from .motion_coding import ALL, SHAPED_TABLES, TABLES, MotionStep, Surprise, motion_steps, to_fields
 from .trace import Trace, Traces, expected_fields, surprise_of
 from .video_net import Reference, worth_coding
-from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of, told_of_picture, unmoved
+from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of, told_of_picture
 from .video_transform import FEATURES, VideoAnalysis, VideoSynthesis, active_blocks, motion_tokens, move_latents, pack, unpack
 
 SQUARE = 16  # pixels, each way, that frames are made of
@@ -139,11 +139,6 @@ class VideoDecoder(LatentDecoder):
             return predict(sides, moves, kept, overlapped=self.shaped)
 
     @torch.inference_mode()
-    def enhance(self, picture: Reference, lacking: Coded, quality: int) -> Reference:
-        """A frame that was coded as a picture with what it lacked."""
-        return self.synthesise(lacking.latents, unmoved(picture), quality)[0]
-
-    @torch.inference_mode()
     def synthesise(self, latents: np.ndarray, prediction: Prediction, quality: int) -> list[Reference]:
         """Latents in 1/64 steps to the decoded frames and features. The latents of the references are left empty."""
         n = len(prediction.packed)
@@ -185,10 +180,6 @@ class VideoEncoder(LatentEncoder):
         """Frames to latents (n, L, H/8, W/8)."""
         with plain_precision(self.device):
             return self.analysis(pack(y, uv), prediction.packed)
-
-    def analyse_picture(self, y: Tensor, uv: Tensor, picture: Reference) -> Tensor:
-        """What a frame that was coded as a picture lacks to latents (1, L, H/8, W/8)."""
-        return self.analyse(y, uv, unmoved(picture))
 
     @torch.inference_mode()
     def hyper_and_kept(

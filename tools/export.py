@@ -37,6 +37,7 @@ from vqc.models.trace import Trace, expected_fields, surprise_of
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_hyperprior import VideoDecoder, VideoEncoder, intra_reference
 from vqc.models.video_net import Reference, VideoNet
+from vqc.models.video_prediction import unmoved
 from vqc.models.weights import FOLDER
 from vqc.motion_search import Found
 from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables
@@ -163,7 +164,8 @@ def count_enhancement(
 ) -> tuple[Reference, Trace]:
     """Counts the symbols of the enhancement of the frame that a walk begins with; what it leaves."""
     quality = round(walk.enhancement_row * 100)
-    latents = encoder.analyse_picture(*planes_of(*walk.original), picture)
+    prediction = unmoved(picture)
+    latents = encoder.analyse(*planes_of(*walk.original), prediction)
     h, w = latents.shape[2:]
     scaled = in_steps(decoder, latents, quality)
     hyper, kept = encoder.hyper_and_kept(scaled, 1, h, w, THRIFT[0])
@@ -174,7 +176,7 @@ def count_enhancement(
         return symbols
 
     coded, trace = run_steps(decoder.enhancement_steps(h // 2, w // 2, round(walk.intra_row * 100), quality), code)
-    return decoder.enhance(picture, coded, quality), trace
+    return decoder.synthesise(coded.latents, prediction, quality)[0], trace
 
 
 def count_motion(found: list[Found], length: int, first: int, counts: SymbolCounts) -> None:

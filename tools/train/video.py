@@ -122,8 +122,8 @@ class VideoTask:
 
     def loss(self, entropy_only: bool) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = self.settings.crop**2
-        begun = FIRST * self._renew() / len(self.walks) / UNIT
-        loss, bpp, mse = begun, begun.detach() * 0, begun.detach() * 0
+        loss = begun = FIRST * self._renew() / len(self.walks) / UNIT
+        bpp = mse = torch.zeros((), device=self.device)
         length = self.rng.choices(list(STRUCTURES), SHARES)[0]
         units = [walk.unit(length) for walk in self.walks]
         references = dict(self.references)
