@@ -23,11 +23,10 @@ from vqc.motion_refinement import Reference, refine, with_older, worth_of_error
 from vqc.motion_search import Found, MotionSearch, quantiser
 from vqc.persistence import MOST
 from vqc.planes import join, split
-from vqc.video_encoding import LEVEL_QUALITY, enhancement_quality, picture_quality
+from vqc.video_encoding import LEVEL_QUALITY, PLAIN, enhancement_quality, picture_quality
 
 EXTENSIONS = {".mkv", ".mp4", ".mov", ".webm", ".avi", ".y4m"}
-INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, 10.0)  # quality rows at which first frames are coded
-ENHANCED = 0.75  # of walks, at most, begin with an enhanced picture
+INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, PLAIN / 100)  # quality rows at which first frames are coded
 UNIT = 4  # frames that a walk takes at once
 # Lengths of the runs that make up a unit, and the quality rows for which their motion is searched.
 STRUCTURES = {4: (2.0, 6.5), 2: (4.0,), 1: (4.0,)}
@@ -183,11 +182,9 @@ class Walk:
         self._size, self._mirrored, self.row = size, rng.random() < 0.5, row
         wanted = picture_quality(round(row * 100), rng.randrange(MOST + 1)) / 100
         intra = min(range(len(INTRA_ROWS)), key=lambda i: abs(INTRA_ROWS[i] - wanted))
-        lower = [i for i, intra_row in enumerate(INTRA_ROWS) if 0 < intra_row < wanted - 1]
-        self.enhancement_row: float | None = None
-        if lower and rng.random() < ENHANCED:
-            intra, self.enhancement_row = rng.choice(lower), enhancement_quality(round(wanted * 100)) / 100
+        enhanced = wanted > INTRA_ROWS[-1]
         self.intra_row = INTRA_ROWS[intra]
+        self.enhancement_row = enhancement_quality(round(wanted * 100)) / 100 if enhanced else None
         self.y0, self.uv0 = self._cut_planes(clip.ways[self._way].first[intra])
         self.original = self._cut_planes(clip.ways[self._way].planes[0])
 
