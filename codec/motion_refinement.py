@@ -17,16 +17,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from vqc.models.entropy_model import quality_row
-from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT, LIMIT, last_block, predictions, shapes_of
+from vqc.models.motion import AFTER, ALL, BEFORE, DIRECT, LIMIT, last_block, median_of, neighbours, shapes_of
 from vqc.models.video_net import lagrangian
 
 from .motion_search import Found
 
 BLOCK = 8
 PAD = BLOCK + 4  # pixels beyond the edges: farther away, with the reach of the filter, all is as at the edge
-# Bits of a square whose vector is as predicted, of another, for each doubling of the difference; of halves, of quarters, and of
-# each vector of these; of each mode.
-SAME, OTHER, DOUBLING, HALVES, QUARTERED, PART = 0.5, 4.0, 2.0, 4.0, 4.0, 3.0
+# Bits of a square whose vector is as predicted, of one with that of a square beside it, of another, for each doubling of the
+# difference; of halves, of quarters, and of each vector of these; of each mode.
+SAME, MERGED, OTHER, DOUBLING, HALVES, QUARTERED, PART = 0.5, 3.0, 4.5, 2.0, 4.0, 4.0, 3.0
 MODE = {ALL: 1.5, BEFORE: 2.5, AFTER: 2.5, DIRECT: 0.5}
 MODE_TWO_BEFORE = {ALL: 3.5, BEFORE: 1.2, AFTER: 3.2, DIRECT: 0.8}  # where both sides are frames before
 
@@ -215,8 +215,7 @@ class _Side:
 
     def bits(self) -> np.ndarray:
         """Bits of each square (h, w)."""
-        squares = self.vectors[::2, ::2]
-        return _vector_bits(squares - predictions(squares)) + self.parts
+        return _vector_bits(self.vectors[::2, ::2], self.known()) + self.parts
 
     def spread(self, allowed: np.ndarray | None = None) -> None:
         """Lets squares choose again, in two halves of a checkerboard; only those that are `allowed` (h, w)."""
@@ -225,15 +224,19 @@ class _Side:
         self.divide(rows[divided], columns[divided])
         for half in (0, 1):
             here = (rows + columns) % 2 == half
-            self.choose(rows[here], columns[here], self.around(rows[here], columns[here]))
+            self.choose(rows[here], columns[here])
 
-    def around(self, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
-        """Vectors that may fit squares: those beside them, that predicted, none, and that expected."""
+    def known(self) -> np.ndarray:
+        """What vectors of squares are predicted to be, and those that they can be merged with: (4, h, w, 2)."""
+        beside = neighbours(self.vectors[::2, ::2])
+        return np.stack([median_of(*beside), *beside])
+
+    def around(self, rows: np.ndarray, columns: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
+        """Vectors that may fit squares: those `known` of them (4, n, 2), those to the right and below, none, and that
+        expected."""
         squares = self.vectors[::2, ::2]
-        padded = np.pad(squares, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        beside = [padded[1 + y + rows, 1 + x + columns] for y, x in ((0, -1), (-1, 0), (0, 1), (1, 0))]
-        none = np.zeros((len(rows), 2), np.int64)
-        candidates = [*beside, predictions(squares)[rows, columns], none]
+        after = [squares[np.minimum(rows + y, self.h - 1), np.minimum(columns + x, self.w - 1)] for y, x in ((0, 1), (1, 0))]
+        candidates = [*known, *after, np.zeros((len(rows), 2), np.int64)]
         return [*candidates, self.expected[2 * rows, 2 * columns]] if self.expected.any() else candidates
 
     def part_bits(self) -> np.ndarray:
@@ -252,27 +255,26 @@ class _Side:
         error = np.einsum("nbks,nbks->nbk", away, away)
         errors = error[:, np.arange(4), _DIVISIONS].sum(2)
         divided = vectors[:, _DIVISIONS]
-        predicted = predictions(self.vectors[::2, ::2])[rows, columns]
         parts = _part_bits(divided)
-        bits = _vector_bits(divided[:, :, 0] - predicted[:, None]) + parts
+        bits = _vector_bits(divided[:, :, 0], self.known()[:, rows, columns, None]) + parts
         best = np.argmin(self.worth[rows, columns, None] * errors + bits, axis=1)
         n = np.arange(len(rows))
         self.vectors[r, c] = divided[n, best]
         self.found[r, c] = found[n[:, None], np.arange(4), _DIVISIONS[best]]
         self.error[rows, columns], self.parts[rows, columns] = errors[n, best], parts[n, best]
 
-    def choose(self, rows: np.ndarray, columns: np.ndarray, candidates: list[np.ndarray]) -> None:
-        """Gives each of the squares the vector of the candidates (n, 2) that is worth it."""
+    def choose(self, rows: np.ndarray, columns: np.ndarray) -> None:
+        """Gives each of the squares the vector of those `around` it that is worth it."""
         if len(rows) == 0:
             return
-        squares, vectors = self.vectors[::2, ::2], np.stack(candidates)
-        predicted, current = predictions(squares)[rows, columns], squares[rows, columns]
+        known, current = self.known()[:, rows, columns], self.vectors[2 * rows, 2 * columns]
+        vectors = np.stack(self.around(rows, columns, known))
         parts, worth = self.parts[rows, columns], self.worth[rows, columns]
-        least = worth * self.error[rows, columns] + _vector_bits(current - predicted) + parts
-        bits = _vector_bits(vectors - predicted)
-        keys = vectors[..., 0] * 2**17 + vectors[..., 1]
+        least = worth * self.error[rows, columns] + _vector_bits(current, known) + parts
+        bits = _vector_bits(vectors, known)
+        keys = _keys(vectors)
         new = np.stack([(keys[:k] != key).all(0) for k, key in enumerate(keys)])
-        new &= (parts > 0) | (keys != current[:, 0] * 2**17 + current[:, 1])
+        new &= (parts > 0) | (keys != _keys(current))
         candidate, n = np.nonzero(new & (bits < least))
         if len(n) == 0:
             return
@@ -291,10 +293,19 @@ class _Side:
         self.found[blocks] = found.reshape(len(n), 4, -1)[taken]
 
 
-def _vector_bits(difference: np.ndarray) -> np.ndarray:
-    """Bits (...) of vectors (..., 2) less their prediction."""
-    away = _length(difference)
-    return np.where(away > 0, OTHER + DOUBLING * np.log2(1 + away), SAME)
+def _vector_bits(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Bits (...) of vectors (..., 2); known (4, ..., 2): what they are predicted to be, and others that they can be."""
+    away = _length(vectors - known[0])
+    bits, keys = OTHER + DOUBLING * np.log2(1 + away), _keys(vectors)
+    for other in _keys(known[1:]):
+        bits[keys == other] = MERGED
+    bits[away == 0] = SAME
+    return bits
+
+
+def _keys(vectors: np.ndarray) -> np.ndarray:
+    """A number for each vector (..., 2), the same for those that are alike."""
+    return vectors[..., 0] * 2**17 + vectors[..., 1]
 
 
 def _length(vectors: np.ndarray) -> np.ndarray:

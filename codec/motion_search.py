@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from vqc.models.motion_coding import AFTER, ALL, BEFORE
+from vqc.models.motion import AFTER, ALL, BEFORE
 
 BLOCK = 8  # pixels, each way, that share a vector; vectors count quarters of a pixel
 LONGEST_RUN = 4  # frames, of which x264 predicts all but the last from both sides, in the order of frame_order.py
@@ -26,7 +26,7 @@ _B_FRAME = 3  # as PyAV counts types of pictures
 @dataclass
 class Found:
     """Motion of a frame: fields (s, H/8, W/8, 2) int16, horizontal first; the block at (x, y) looks like what stood at
-    (x, y) + vector / 4. modes (H/16, W/16): see motion_coding.py."""
+    (x, y) + vector / 4. modes (H/16, W/16): see motion.py."""
 
     fields: np.ndarray
     modes: np.ndarray

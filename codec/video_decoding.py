@@ -78,7 +78,7 @@ def read_predicted(decoder: VideoDecoder, group: Group, header: VideoHeader, dig
             raise Corrupt(f"a picture is enhanced, which model '{header.model}' does not do")
         coded, traces[0] = run_steps(decoder.enhancement_steps(h, w, group.intra_quality, group.enhancement), code)
         yield coded
-    for places, quality in group.levels(decoder.two_before):
+    for places, quality in group.levels(decoder.syntax.two_before):
         coded, left = run_steps(decoder.steps(places, h, w, quality, traces), code)
         remember(header, places, left, traces)
         yield coded
@@ -145,7 +145,7 @@ def group_frames(segment: Segment, header: VideoHeader, device: torch.device, al
                 reference = decoder.synthesise(lacking.latents, unmoved(reference), group.enhancement)[0]
         references, shown = {0: reference}, 0
         yield to_frame(reference, header, group.ticks[0])
-        for (places, quality), level in zip(group.levels(decoder.two_before), coded, strict=True):
+        for (places, quality), level in zip(group.levels(decoder.syntax.two_before), coded, strict=True):
             with span("transform"):
                 sources = [[references[number] for number in place.sources] for place in places]
                 prediction = decoder.predict(sources, level.fields, level.modes)

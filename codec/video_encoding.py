@@ -15,7 +15,8 @@ from vqc.models import weights
 from vqc.models.colour import planes_to_rgb
 from vqc.models.entropy_model import QUALITY_MAX, Step
 from vqc.models.frame_order import Place, levels
-from vqc.models.motion_coding import Motion, MotionStep, to_fields, to_motion
+from vqc.models.motion import Motion, to_fields, to_motion
+from vqc.models.motion_coding import MotionStep
 from vqc.models.trace import Trace
 from vqc.models.video_hyperprior import SQUARE, VideoDecoder
 from vqc.models.video_net import Reference
@@ -208,7 +209,7 @@ class GroupEncoder:
     def _code_run(self, run: list[Found]) -> None:
         begin, before = sum(self._runs), self._runs[-1:]
         self._runs.append(len(run))
-        order = [level for level in levels([*before, len(run)], self.decoder.two_before) if level[0].number > sum(before)]
+        order = [level for level in levels([*before, len(run)], self.decoder.syntax.two_before) if level[0].number > sum(before)]
         for level in order:
             places = [place.later(begin - sum(before)) for place in level]
             leaf = level[0].depth > 0 and level is order[-1]
@@ -229,7 +230,8 @@ class GroupEncoder:
                 one = motion_refinement.with_older(one, self._traces[place.before].fields)
             y = split(self._waiting[place.number])[0][0]
             better.append(motion_refinement.refine(one, sources, y, worth, fields, place.older is not None))
-        motion = to_motion(np.stack([one.fields for one in better]), np.stack([one.modes for one in better]), expected)
+        fields, modes = (np.stack([getattr(one, part) for one in better]) for part in ("fields", "modes"))
+        motion = to_motion(fields, modes, expected, self.decoder.syntax.merges)
         return motion, to_fields(motion, expected)
 
     def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:

@@ -23,7 +23,7 @@ from .hyperprior_net import HyperEncoder, Widths
 from .transform import QUALITY_ROWS, interpolate_rows
 
 QUALITY_MAX = 1000  # quality counts tenths
-SCALE_TABLES = 64  # table ids 0..63: scales; from 64 on: channels of the hyper-latents
+SCALE_TABLES = 64  # table ids 0..63: scales; from 64 on: channels of the hyper-latents, set by set
 SYMBOL_LIMIT = 32767
 HYPER_LIMIT = 15  # so that 64 * hyper-latent fits an activation
 MEAN_BITS = 6  # means count 1/64 of a quantiser step
@@ -129,19 +129,22 @@ class EntropyModel:
 
     @torch.inference_mode()
     def steps(
-        self, h: int, w: int, quality: int, previous: Tensor | None = None, n: int = 1
+        self, h: int, w: int, quality: int, previous: Tensor | None = None, n: int = 1, hyper_set: int = 0
     ) -> Generator[Step, np.ndarray, np.ndarray]:
         """Yields a `Step`, is sent its symbols (int32, same shape), for all symbols of n grids of h x w positions.
 
         previous: `tokens` of a frame before and what else is told, for a model with a temporal context; zeros where None.
+        hyper_set: which set of tables codes the hyper-latents.
         Returns the quantised latents (n * h * w, L) float64 in 1/64 of a quantiser step.
         """
         if self.dtype is torch.float32 and not float32_is_exact():  # the mode was changed since the model was loaded
-            return (yield from EntropyModel(self._tensors, self.device, torch.float64).steps(h, w, quality, previous, n))
+            exact = EntropyModel(self._tensors, self.device, torch.float64)
+            return (yield from exact.steps(h, w, quality, previous, n, hyper_set))
         sizes = self.step_sizes(quality)
         hh, hw = -(-h // 4), -(-w // 4)
         count, total = self.widths.hyper_latents, self.widths.latents
-        ids = np.broadcast_to(np.arange(SCALE_TABLES, SCALE_TABLES + count, dtype=np.uint8), (n * hh * hw, count))
+        first = SCALE_TABLES + hyper_set * count
+        ids = np.broadcast_to(np.arange(first, first + count, dtype=np.uint8), (n * hh * hw, count))
         hyper = yield Step(ids, None, None, None)
         hyper = np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(n, hh, hw, count)
         features = self._features(hyper, sizes.plane, h, w, previous)

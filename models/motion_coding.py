@@ -1,13 +1,7 @@
-"""Motion as it is coded: what a square of 16x16 pixels is predicted from, one vector for each side, then how it is divided and
-how its parts differ from that vector.
+"""Motion in its order in the file, and the tables of its symbols.
 
-A square moves as expected (mode DIRECT, see trace.py), or its vectors are predicted as in H.264 (Wiegand et al. 2003, section
-VI-C: the median of left, above and above right), since that is how x264, which searches them, counts their cost. The tables
-follow from how well this went around it and in a frame coded before, so symbols are coded in a few large arrays. All integers,
-so that encoder and decoder agree.
-
-Shapes: n frames that are coded together, s sides; fields (n, s, 2h, 2w, 2) int16 in quarters of a pixel, horizontal first;
-squares (n, s, h, w); modes (n, h, w): ALL, BEFORE, AFTER or DIRECT.
+The tables follow from how well motion was predicted around a square and in a frame coded before, so symbols are coded in a few
+large arrays. All integers, so that encoder and decoder agree. Shapes as in motion.py.
 """
 
 from __future__ import annotations
@@ -17,10 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# What a square is predicted from: all sides there are, one of two, or all with the vectors that are expected.
-ALL, BEFORE, AFTER, DIRECT = range(4)
+from .motion import (
+    AFTER,
+    ALL,
+    BEFORE,
+    COLUMNS,
+    DIRECT,
+    NEW,
+    PREDICTED,
+    QUARTERS,
+    ROWS,
+    WHOLE,
+    Motion,
+    coded_sides,
+    last_block,
+)
+
 _SPATIAL, _TEMPORAL, _AFTER, _SPLIT = 5, 3, 4, 18
-_SQUARES = (1 + _SPATIAL) * _TEMPORAL * _AFTER
+_PLACES = (1 + _SPATIAL) * _TEMPORAL  # ways to tell squares
+_SQUARES = _PLACES * _AFTER
 ONE_SIDE_TABLES = _SQUARES + _SPLIT * _AFTER  # all there are in models without frames predicted from both sides
 _MODE_FIRST, _MODE_SECOND = 3, 9
 _MODES = 2 * ONE_SIDE_TABLES  # for frames with one side, then with two
@@ -28,28 +37,46 @@ _SHAPES = _MODES + 2 * (_MODE_FIRST + _MODE_SECOND)  # where the tables of vid3 
 _SHAPE, _AROUND, _PART = 6, 4, 12  # ways to tell shapes; those around that are known; ways to tell parts
 _SHAPE_TABLES = _SHAPE * _AROUND + _PART * _AFTER
 SHAPED_TABLES = _SHAPES + 2 * _SHAPE_TABLES  # where those of vid4 end; its frames have one side before at most
-TABLES = SHAPED_TABLES + ONE_SIDE_TABLES + _MODE_FIRST + _MODE_SECOND + _SHAPE_TABLES
-
-# How a square is divided: not, into an upper and a lower half, a left and a right one, or its four blocks.
-WHOLE, ROWS, COLUMNS, QUARTERS = range(4)
-LIMIT = 2**15 - 1  # of the components of vectors
+TWO_BEFORE_TABLES = SHAPED_TABLES + ONE_SIDE_TABLES + _MODE_FIRST + _MODE_SECOND + _SHAPE_TABLES  # where those of vid6 end
+TABLES = TWO_BEFORE_TABLES + 3 * _PLACES
+_MERGED = 2  # what a vector that is taken from a square beside it counts as a difference from what was expected
 _BESIDE = (0, 1), (1, 0), (0, -1), (-1, 0)
-_OTHERS = (0, 1), (1, 0), (1, 1)  # rows and columns of blocks 1 to 3 in a square
+
+
+@dataclass(frozen=True)
+class Syntax:
+    """What is coded of motion: modes, from vid3 on; shapes, vid4; two frames before, vid5; merges, vid7."""
+
+    modes: bool
+    shapes: bool
+    two_before: bool
+    merges: bool
+
+    @staticmethod
+    def of(tables: int, both_sides: bool) -> Syntax:
+        """That of a model with so many tables of motion. both_sides: whether frames are predicted from both sides."""
+        return Syntax(both_sides, tables >= SHAPED_TABLES, tables >= TWO_BEFORE_TABLES, tables >= TABLES)
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """Where the tables of a kind of frame begin: of vectors, modes and shapes."""
+    """Where the tables of a kind of frame begin: of vectors, modes, shapes and merges."""
 
     vectors: int
     modes: int
     shapes: int
+    merges: int
 
 
-_ONE_SIDE = _Tables(0, _MODES, _SHAPES)
-_BETWEEN = _Tables(ONE_SIDE_TABLES, _MODES + _MODE_FIRST + _MODE_SECOND, _SHAPES + _SHAPE_TABLES)
+_ONE_SIDE = _Tables(0, _MODES, _SHAPES, TWO_BEFORE_TABLES)
+_BETWEEN = _Tables(
+    ONE_SIDE_TABLES, _MODES + _MODE_FIRST + _MODE_SECOND, _SHAPES + _SHAPE_TABLES, TWO_BEFORE_TABLES + _PLACES
+)
 _TWO_BEFORE = _Tables(
-    SHAPED_TABLES, SHAPED_TABLES + ONE_SIDE_TABLES, SHAPED_TABLES + ONE_SIDE_TABLES + _MODE_FIRST + _MODE_SECOND
+    SHAPED_TABLES,
+    SHAPED_TABLES + ONE_SIDE_TABLES,
+    SHAPED_TABLES + ONE_SIDE_TABLES + _MODE_FIRST + _MODE_SECOND,
+    TWO_BEFORE_TABLES + 2 * _PLACES,
 )
 
 
@@ -59,134 +86,6 @@ class Surprise:
 
     squares: np.ndarray
     blocks: np.ndarray
-
-
-@dataclass
-class Motion:
-    """Motion as it is coded: modes; squares (n, s, h, w, 2) less their prediction; blocks 1 to 3 of each (3, n, s, h, w, 2)
-    less block 0; shapes (n, s, h, w), which follow from those."""
-
-    modes: np.ndarray
-    squares: np.ndarray
-    blocks: np.ndarray
-    shapes: np.ndarray
-
-    @staticmethod
-    def none(n: int, sides: int, h: int, w: int) -> Motion:
-        """No motion, predicted from all sides."""
-        squares, blocks = np.zeros((n, sides, h, w, 2), np.int32), np.zeros((3, n, sides, h, w, 2), np.int32)
-        return Motion(np.zeros((n, h, w), np.int32), squares, blocks, np.zeros((n, sides, h, w), np.int32))
-
-
-def coded_sides(modes: np.ndarray, sides: int) -> np.ndarray:
-    """Which vectors are coded: (n, s, h, w) bool."""
-    own = modes != DIRECT
-    return own[:, None] if sides == 1 else np.stack([own & (modes != AFTER), own & (modes != BEFORE)], axis=1)
-
-
-def scaled_field(field: np.ndarray, distance: int, total: int) -> np.ndarray:
-    """A field (..., 2) over `total` frames, for `distance` of them (less than 0: the other way); rounded, integers."""
-    return np.clip((2 * field.astype(np.int64) * distance + total) // (2 * total), -LIMIT, LIMIT).astype(np.int16)
-
-
-def predictions(squares: np.ndarray) -> np.ndarray:
-    """What each square (..., h, w, 2) is predicted to be from those left of it and above."""
-    *lead, h, w, two = squares.shape
-    bordered = np.zeros((*lead, h + 1, w + 2, two), np.int64)  # numpy.pad takes longer than all the rest
-    bordered[..., 1:, 1:-1, :] = squares
-    left, above = bordered[..., 1:, :-2, :], bordered[..., :-1, 1:-1, :]
-    beside = bordered[..., :-1, 2:, :].copy()
-    beside[..., -1, :] = bordered[..., :-1, w - 1, :]  # at the edge: above left
-    median = np.maximum(np.minimum(left, above), np.minimum(np.maximum(left, above), beside))
-    median[..., 0, :, :] = left[..., 0, :, :]
-    return median
-
-
-def to_motion(fields: np.ndarray, modes: np.ndarray, expected: np.ndarray | None = None) -> Motion:
-    """Fields to what is coded of them. expected: fields of the same shape, which DIRECT squares take. What no mode uses is left
-    to prediction, so `to_fields` tells the fields that decoders will find."""
-    n, sides, rows, columns = fields.shape[:4]
-    motion = Motion.none(n, sides, rows // 2, columns // 2)
-    motion.modes = modes.astype(np.int32)
-    coded = coded_sides(modes, sides)
-    blocks = fields.astype(np.int32)
-    squares = _inferred(blocks[:, :, ::2, ::2] * coded[..., None], coded, modes, expected)
-    motion.squares = (squares - predictions(squares)).astype(np.int32) * coded[..., None]
-    motion.blocks = np.stack([blocks[:, :, y::2, x::2] - squares for y, x in _OTHERS]) * coded[..., None]
-    motion.shapes = shapes_of(motion.blocks)
-    return motion
-
-
-def shapes_of(blocks: np.ndarray) -> np.ndarray:
-    """The simplest division (...) that blocks 1 to 3 of squares (3, ..., 2), less block 0, need."""
-    right, below, last = blocks
-    still, same = (_zero(right), _zero(below)), (_zero(last - below), _zero(last - right))
-    quarters = np.where(still[1] & same[1], COLUMNS, QUARTERS)
-    shapes = np.where(still[0] & same[0], ROWS, quarters)
-    return np.where(still[0] & still[1] & _zero(last), WHOLE, shapes).astype(np.int32)
-
-
-def _zero(vectors: np.ndarray) -> np.ndarray:
-    """Which vectors (..., 2) are 0. Sums over an axis of two are slow in numpy."""
-    return (vectors[..., 0] | vectors[..., 1]) == 0
-
-
-def last_block(right: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """What block 3 (..., 2) is predicted to be from blocks 1 and 2, all less block 0: the median of 0 and these."""
-    return np.maximum(np.minimum(right, below), np.minimum(np.maximum(right, below), 0))
-
-
-def to_fields(motion: Motion, expected: np.ndarray | None = None) -> np.ndarray:
-    """The inverse; vectors are kept within 16 bits whatever was coded."""
-    n, sides, h, w = motion.squares.shape[:4]
-    squares = _inferred(motion.squares, np.zeros((n, sides, h, w), bool), motion.modes, expected)
-    fields = np.empty((n, sides, 2 * h, 2 * w, 2), np.int64)
-    fields[:, :, ::2, ::2] = squares
-    for (y, x), block in zip(_OTHERS, motion.blocks):
-        fields[:, :, y::2, x::2] = squares + block
-    if expected is not None:
-        frame, row, column = np.nonzero(motion.modes == DIRECT)
-        for y, x in ((0, 0), *_OTHERS):
-            fields[frame, :, 2 * row + y, 2 * column + x] = expected[frame, :, 2 * row + y, 2 * column + x]
-    return np.clip(fields, -LIMIT, LIMIT).astype(np.int16)
-
-
-def _inferred(values: np.ndarray, known: np.ndarray, modes: np.ndarray, expected: np.ndarray | None) -> np.ndarray:
-    """Vectors of squares (n, s, h, w, 2): where `known`, the value; of DIRECT squares those expected; else value and
-    prediction."""
-    result = np.empty(values.shape, np.int64)
-    given = known
-    if expected is not None:
-        direct = (modes == DIRECT)[:, None]
-        given, values = known | direct, np.where(direct[..., None], expected[:, :, ::2, ::2], values)
-    for frame, side in np.ndindex(values.shape[:2]):
-        at = given[frame, side].tolist() if given[frame, side].any() else None
-        for component in (0, 1):
-            result[frame, side, ..., component] = _undo_prediction(values[frame, side, ..., component].tolist(), at)
-    return result
-
-
-def _undo_prediction(differences: list[list[int]], known: list[list[bool]] | None = None) -> list[list[int]]:
-    """One component of all squares, as `predictions` has them. Plain loops: each square waits for the one left of it.
-
-    known: where it is not the difference that is given, but the value.
-    """
-    rows: list[list[int]] = []
-    for y, row in enumerate(differences):
-        values: list[int] = []
-        above, left, last = rows[-1] if rows else None, 0, len(row) - 1
-        for x, value in enumerate(row):
-            if known is not None and known[y][x]:
-                left = value
-            else:
-                if above is not None:
-                    up, beside = above[x], above[x + 1] if x < last else above[x - 1] if x else 0
-                    low, high = (left, up) if left < up else (up, left)
-                    left = low if beside < low else high if beside > high else beside
-                left = min(max(left + value, -LIMIT), LIMIT)
-            values.append(left)
-        rows.append(values)
-    return rows
 
 
 @dataclass(frozen=True)
@@ -207,16 +106,16 @@ Steps = Generator[MotionStep, np.ndarray, None]
 
 
 def motion_steps(
-    n: int, sides: int, h: int, w: int, before: Surprise | None, told: bool, shaped: bool, two_before: bool = False
+    n: int, sides: int, h: int, w: int, before: Surprise | None, syntax: Syntax, two_before: bool = False
 ) -> Generator[MotionStep, np.ndarray, tuple[Motion, Surprise]]:
     """Yields a step, is sent its symbols (int32). h, w: squares. before: the surprise of frames coded before, one for each.
-    told, shaped: whether modes and shapes are coded. two_before: whether both of two sides are frames before."""
+    two_before: whether both of two sides are frames before."""
     tables = _ONE_SIDE if sides == 1 else _TWO_BEFORE if two_before else _BETWEEN
     if before is None:
         before = Surprise(np.zeros((n, h, w), np.int32), np.zeros((n, h, w), np.int32))
     coded = Motion.none(n, sides, h, w)
     temporal = np.searchsorted((1, 12), _around(before.squares, ((0, 0), *_BESIDE)), side="right")
-    if told:
+    if syntax.modes:
         yield from _mode_steps(coded, tables.modes, temporal)
     used = coded_sides(coded.modes, sides)
     surprise = np.zeros((n, sides, h, w), np.int32)
@@ -226,9 +125,15 @@ def motion_steps(
         if second:
             beside = _around(surprise, _BESIDE)
             spatial = 1 + np.searchsorted((1, 4, 12, 40), beside[chosen], side="right")
-        base = tables.vectors + (spatial * _TEMPORAL + temporal[chosen[0], chosen[2], chosen[3]]) * _AFTER
-        surprise[chosen] = yield from _pair(coded, "squares", chosen, base)
-    if shaped:
+        around = spatial * _TEMPORAL + temporal[chosen[0], chosen[2], chosen[3]]
+        if syntax.merges:
+            yield from _send(coded, "merges", chosen, tables.merges + around)
+            np.clip(coded.merges, PREDICTED, NEW, out=coded.merges)  # whatever a damaged file says
+            merges = coded.merges[chosen]
+            surprise[chosen] = np.where(merges == PREDICTED, 0, _MERGED)
+            chosen, around = tuple(index[merges == NEW] for index in chosen), around[merges == NEW]
+        surprise[chosen] = yield from _pair(coded, "squares", chosen, tables.vectors + around * _AFTER)
+    if syntax.shapes:
         yield from _part_steps(coded, tables.shapes, used, surprise, before.blocks)
     else:
         yield from _block_steps(coded, tables.vectors, used, surprise, before.blocks)

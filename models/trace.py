@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from .frame_order import Place
-from .motion_coding import Surprise, scaled_field
+from .motion import scaled_field
+from .motion_coding import Surprise
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from .exact import plain_precision
 from .first_video_transform import Condition, FirstVideoSynthesis
 from .frame_order import Place
 from .hyperprior_net import HyperpriorNet
-from .motion_coding import ALL, SHAPED_TABLES, TABLES, MotionStep, Surprise, motion_steps, to_fields
+from .motion import ALL, to_fields
+from .motion_coding import MotionStep, Surprise, Syntax, motion_steps
 from .trace import Trace, Traces, expected_fields, surprise_of
 from .video_net import Reference, worth_coding
 from .video_prediction import TOLD, Prediction, moved_sizes, predict, told_of, told_of_picture
@@ -28,6 +29,9 @@ from .video_transform import FEATURES, VideoAnalysis, VideoSynthesis, active_blo
 
 SQUARE = 16  # pixels, each way, that frames are made of
 LARGE = 2**22  # samples of frames that are made together; more would save no time and take much memory
+DEEPEST = 2  # depth of frames that tables of hyper-latents are told by
+BAND, BANDS = 200, 5  # of quality, likewise
+HYPER_SETS = (DEEPEST + 2) * BANDS
 LEVELS = 255 * 16  # decoded frames are rounded to sixteenths of a level, so that what differs between machines dies out
 
 
@@ -45,11 +49,10 @@ class VideoDecoder(LatentDecoder):
 
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
         super().__init__(tensors, device)
-        self.first_motion_table = SCALE_TABLES + self.entropy.widths.hyper_latents
+        self.hyper_sets = int(tensors.get("hyper_sets", torch.tensor(1)))
+        self.first_motion_table = SCALE_TABLES + self.hyper_sets * self.entropy.widths.hyper_latents
         self.both_sides = self.entropy.widths.told == TOLD  # not of vid1 and vid2
-        motion_tables = len(self.tables[1]) - self.first_motion_table
-        self.shaped = motion_tables >= SHAPED_TABLES  # not of vid1 to vid3: squares have shapes, blocks overlap
-        self.two_before = motion_tables == TABLES  # not of vid1 to vid4: see frame_order.py
+        self.syntax = Syntax.of(len(self.tables[1]) - self.first_motion_table, self.both_sides)
         self.condition = Condition() if "condition.features.weight" in tensors else None  # of vid1
         if self.condition:
             load_module(self.condition, tensors, "condition.", device)
@@ -77,12 +80,13 @@ class VideoDecoder(LatentDecoder):
         n, sides = len(places), len(places[0].sources)
         before = surprise_of(places, traces, (h, w))
         two_before = places[0].older is not None
-        motion, surprise = yield from motion_steps(n, sides, h, w, before, self.both_sides, self.shaped, two_before)
+        motion, surprise = yield from motion_steps(n, sides, h, w, before, self.syntax, two_before)
         if fields is None:
             fields = to_fields(motion, self.expected(places, traces, h, w))
         grid = self.grid(h, w)
         told = self._told(places, traces, fields, motion.modes)
-        latents = yield from self.entropy.steps(*grid, quality, told, n)
+        hyper_set = self._hyper_set(min(places[0].depth, DEEPEST), quality)
+        latents = yield from self.entropy.steps(*grid, quality, told, n, hyper_set)
         tokens = self.entropy.tokens(latents, *grid, quality)
         left = [
             Trace(tokens[i : i + 1], Surprise(surprise.squares[i : i + 1], surprise.blocks[i : i + 1]), fields[i], place)
@@ -98,9 +102,14 @@ class VideoDecoder(LatentDecoder):
         grid = self.grid(h, w)
         told = told_of_picture(torch.tensor([picture_quality / 100]), *grid)
         told = torch.cat([told.new_zeros(1, self.entropy.widths.latents, *grid), told * 64], dim=1).permute(0, 2, 3, 1)
-        latents = yield from self.entropy.steps(*grid, quality, told.to(self.device, self.entropy.dtype))
+        hyper_set = self._hyper_set(DEEPEST + 1, quality)
+        latents = yield from self.entropy.steps(*grid, quality, told.to(self.device, self.entropy.dtype), 1, hyper_set)
         still = np.zeros((1, 1, *grid, 2), np.int16), np.full((1, h, w), ALL, np.int32)
         return Coded(*still, latents), Trace(self.entropy.tokens(latents, *grid, quality))
+
+    def _hyper_set(self, kind: int, quality: int) -> int:
+        """Which tables code hyper-latents. kind: the depth of a frame, DEEPEST + 1 for an enhancement."""
+        return kind * BANDS + min(quality // BAND, BANDS - 1) if self.hyper_sets > 1 else 0
 
     def _told(self, places: Sequence[Place], traces: Traces, fields: np.ndarray, modes: np.ndarray) -> Tensor | None:
         """What the temporal context sees: latents of the frames before and after, moved, and tokens of the motion."""
@@ -136,7 +145,7 @@ class VideoDecoder(LatentDecoder):
         sides = [Reference.joined(side) for side in zip(*sources)]
         moves, kept = (torch.from_numpy(part).to(self.device) for part in (fields, modes))
         with plain_precision(self.device):
-            return predict(sides, moves, kept, overlapped=self.shaped)
+            return predict(sides, moves, kept, overlapped=self.syntax.shapes)
 
     @torch.inference_mode()
     def synthesise(self, latents: np.ndarray, prediction: Prediction, quality: int) -> list[Reference]:

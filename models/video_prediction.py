@@ -1,7 +1,7 @@
 """What a frame is predicted from: frames on one side or both, moved, and blended where a square of 16x16 pixels takes both.
 
 Shapes: B frames with s sides each; fields (B, s, H/8, W/8, 2) integers in quarters of a pixel; modes (B, H/16, W/16) of
-motion_coding.py; packed planes as in video_transform.py.
+motion.py; packed planes as in video_transform.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .motion_coding import AFTER, ALL, BEFORE, DIRECT
+from .motion import AFTER, ALL, BEFORE, DIRECT
 from .overlap import Edges
 from .video_transform import motion_tokens, move_latents, pack, warp
 

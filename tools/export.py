@@ -31,11 +31,12 @@ from vqc.models.frame_order import levels
 from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
+from vqc.models.motion import Motion, to_fields, to_motion
 from vqc.models.motion_coding import TABLES as MOTION_TABLES
-from vqc.models.motion_coding import Motion, MotionStep, Surprise, motion_steps, to_fields, to_motion
+from vqc.models.motion_coding import MotionStep, Surprise, Syntax, motion_steps
 from vqc.models.trace import Trace, expected_fields, surprise_of
 from vqc.models.transform import QUALITY_ROWS
-from vqc.models.video_hyperprior import VideoDecoder, VideoEncoder, intra_reference
+from vqc.models.video_hyperprior import HYPER_SETS, VideoDecoder, VideoEncoder, intra_reference
 from vqc.models.video_net import Reference, VideoNet
 from vqc.models.video_prediction import unmoved
 from vqc.models.weights import FOLDER
@@ -134,7 +135,7 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
             depth = min(places[0].depth, len(DEEPER) - 1)
             level_quality = qualities_for(quality)[depth]
             expected = decoder.expected(places, traces, h, w)
-            motion = to_motion(np.stack([c.fields for c in crops]), np.stack([c.modes for c in crops]), expected)
+            motion = to_motion(np.stack([c.fields for c in crops]), np.stack([c.modes for c in crops]), expected, True)
             fields = to_fields(motion, expected)
             prediction = decoder.predict([[references[n] for n in p.sources] for p in places], fields, motion.modes)
             latents = encoder.analyse(y, uv, prediction)
@@ -187,7 +188,7 @@ def count_motion(found: list[Found], length: int, first: int, counts: SymbolCoun
         fields, modes = np.stack([one.fields for one in here]), np.stack([one.modes for one in here])
         n, sides, h, w = *fields.shape[:2], *modes.shape[1:]
         expected = np.stack([expected_fields(place, traces, fields.shape[2:4]) for place in places])
-        motion = to_motion(fields, modes, expected)
+        motion = to_motion(fields, modes, expected, True)
 
         def code(step: MotionStep, motion: Motion = motion) -> np.ndarray:
             symbols = step.symbols(motion)
@@ -195,7 +196,7 @@ def count_motion(found: list[Found], length: int, first: int, counts: SymbolCoun
             return symbols
 
         before, two_before = surprise_of(places, traces, (h, w)), places[0].older is not None
-        _, surprise = run_steps(motion_steps(n, sides, h, w, before, True, True, two_before), code)
+        _, surprise = run_steps(motion_steps(n, sides, h, w, before, Syntax.of(MOTION_TABLES, True), two_before), code)
         for i, (place, field) in enumerate(zip(places, to_fields(motion, expected))):
             left = Surprise(surprise.squares[i : i + 1], surprise.blocks[i : i + 1])
             traces[place.number] = Trace(None, left, field, place)
@@ -235,9 +236,10 @@ def main() -> None:
 
     encoder, decoder = export_halves(net)
     device = torch.device("cpu")
-    tables = initial_tables(net.hyper_prior)
+    tables = initial_tables(net.hyper_prior, HYPER_SETS if isinstance(net, VideoNet) else 1)
     if isinstance(net, VideoNet):
         tables += initial_motion_tables(MOTION_TABLES)
+        decoder["hyper_sets"] = torch.tensor(HYPER_SETS, dtype=torch.int32)
         counts = SymbolCounts(tables)
         model = VideoDecoder(decoder | fit_tables(tables, counts.counts), device)
         count_clips(VideoEncoder(encoder, device), model, arguments, counts)

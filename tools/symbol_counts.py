@@ -14,14 +14,15 @@ from vqc.models.hyperprior_net import SCALE_MIN, LogisticMixture
 TOTAL = 2**20  # counts of a table add up to about this
 MOTION_REACH = 256  # symbols of a motion table on each side of 0: 64 pixels
 NEAR = 6  # from 0, where each symbol of a motion table has its own probability; beyond, they are told apart by an eighth
-MOTION_PRIOR = 5.0  # symbols of the initial shape in a motion table
+PRIOR, HYPER_PRIOR, MOTION_PRIOR = 300.0, 30.0, 5.0  # symbols of the initial shape in a table: of latents, and of these
 
 # (lowest symbol, probabilities) of each table
 Tables = list[tuple[int, np.ndarray]]
 
 
-def initial_tables(prior: LogisticMixture) -> Tables:
-    """(lowest symbol, probabilities) of every table before counting: Gaussians by scale, logistic mixtures per channel."""
+def initial_tables(prior: LogisticMixture, hyper_sets: int) -> Tables:
+    """(lowest symbol, probabilities) of every table before counting: Gaussians by scale, logistic mixtures per channel, as many
+    times as there are sets."""
     tables: Tables = [(0, np.ones(1))]  # table 0: certain
     for i in range(1, SCALE_TABLES):
         scale = SCALE_MIN * 2 ** (i / 6)
@@ -30,7 +31,7 @@ def initial_tables(prior: LogisticMixture) -> Tables:
         tables.append((-reach, torch.special.ndtr(edges / scale).diff().numpy()))
     x = torch.arange(-HYPER_LIMIT, HYPER_LIMIT + 2).float() - 0.5
     cdf = prior.cdf(x.view(1, 1, 1, -1).expand(1, len(prior.mean), 1, -1))[0, :, 0].double()
-    tables += [(-HYPER_LIMIT, row) for row in cdf.diff(dim=1).detach().numpy()]
+    tables += [(-HYPER_LIMIT, row) for row in cdf.diff(dim=1).detach().numpy()] * hyper_sets
     return tables
 
 
@@ -71,21 +72,21 @@ class SymbolCounts:
             self.counts[t] += np.bincount(np.where(inside, part - low, len(p)), minlength=len(p) + 1)
 
 
-def fit_tables(
-    tables: Tables, counts: list[np.ndarray], prior_weight: float = 300.0
-) -> dict[str, Tensor]:
-    """Probabilities from counts plus `prior_weight` symbols of the initial shape, as integer tables with an escape last."""
+def fit_tables(tables: Tables, counts: list[np.ndarray]) -> dict[str, Tensor]:
+    """Probabilities from counts plus some symbols of the initial shape, as integer tables with an escape last."""
     low, size, flat = [], [], []
     for i, ((first, p), n) in enumerate(zip(tables, counts)):
         if len(p) == 1:
             low.append(first), size.append(1), flat.append(np.ones(1))
             continue
-        body, weight = n[:-1], prior_weight
+        body, weight = n[:-1], PRIOR
         if i < SCALE_TABLES:
             body = (body + body[::-1]) / 2  # residuals have no preferred sign
         elif len(body) == 2 * MOTION_REACH + 1:
             body = spread(body)
             weight = MOTION_PRIOR
+        else:
+            weight = HYPER_PRIOR
         body = body + weight * p
         escape = n[-1] + 0.02
         share = np.append(body, escape) / (body.sum() + escape)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vqc.models.frame_order import levels
-from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT
+from vqc.models.motion import AFTER, ALL, BEFORE, DIRECT
 from vqc.models.video_transform import warp
 from vqc.motion_refinement import Reference, refine, with_older
 from vqc.motion_search import Found, MotionSearch

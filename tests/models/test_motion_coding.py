@@ -5,30 +5,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqc.models.motion_coding import (
+from vqc.models.motion import (
+    ABOVE,
     AFTER,
     ALL,
     BEFORE,
+    BESIDE,
     DIRECT,
-    ONE_SIDE_TABLES,
-    SHAPED_TABLES,
-    TABLES,
+    LEFT,
+    NEW,
+    PREDICTED,
     coded_sides,
-    motion_steps,
     scaled_field,
     to_fields,
     to_motion,
 )
+from vqc.models.motion_coding import ONE_SIDE_TABLES, SHAPED_TABLES, TABLES, TWO_BEFORE_TABLES, Syntax, motion_steps
+
+FIRST, SHAPED = Syntax.of(ONE_SIDE_TABLES, False), Syntax.of(SHAPED_TABLES, True)
+NEWEST = Syntax.of(TABLES, True)
 
 
-def run(n, sides, h, w, before, told, shaped, symbols_of, two_before=False):
-    steps, written = motion_steps(n, sides, h, w, before, told, shaped, two_before), []
+def run(n, sides, h, w, before, syntax, symbols_of, two_before=False):
+    steps, written = motion_steps(n, sides, h, w, before, syntax, two_before), []
     step = next(steps)
     while True:
         symbols = symbols_of(step)
         assert symbols.shape == step.table_ids.shape and step.table_ids.max() < TABLES
-        assert told or shaped or step.table_ids.max() < ONE_SIDE_TABLES
-        assert (step.table_ids >= SHAPED_TABLES).all() if two_before and sides == 2 else step.table_ids.max() < SHAPED_TABLES
+        assert syntax.modes or syntax.shapes or step.table_ids.max() < ONE_SIDE_TABLES
+        if step.part == "merges":
+            assert syntax.merges and step.table_ids.min() >= TWO_BEFORE_TABLES
+        elif two_before and sides == 2:
+            assert SHAPED_TABLES <= step.table_ids.min() and step.table_ids.max() < TWO_BEFORE_TABLES
+        else:
+            assert step.table_ids.max() < SHAPED_TABLES
         written.append(symbols)
         try:
             step = steps.send(symbols)
@@ -47,38 +57,43 @@ def random_motion(n, sides, h, w, reach, rng):
 
 
 def same(one, other):
-    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("modes", "squares", "blocks", "shapes"))
+    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("modes", "squares", "blocks", "shapes", "merges"))
 
 
 SIZES = {"n": st.integers(1, 3), "h": st.integers(1, 5), "w": st.integers(1, 5), "seed": st.integers(0, 2**32 - 1)}
 
 
-KINDS = st.sampled_from([(1, False, False), (2, False, False), (1, True, False), (2, True, False), (2, True, True)])
+UNSHAPED = Syntax(modes=True, shapes=False, two_before=False, merges=False)
+KINDS = st.sampled_from(
+    [(1, UNSHAPED, False), (2, UNSHAPED, False)]
+    + [(sides, syntax, sides == 2 and two) for syntax in (SHAPED, NEWEST) for sides in (1, 2) for two in (False, True)]
+)
 
 
 @given(kind=KINDS, reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
 def test_all_motion_comes_back_and_that_of_the_next_frames_too(kind, reach, n, h, w, seed):
-    sides, shaped, two_before = kind
+    sides, syntax, two_before = kind
     rng = np.random.default_rng(seed)
     writer = reader = None
     for _ in range(2):
         fields, modes, expected = random_motion(n, sides, h, w, reach, rng)
-        motion = to_motion(fields, modes, expected)
-        written, (_, writer) = run(n, sides, h, w, writer, True, shaped, lambda step, m=motion: step.symbols(m), two_before)
+        motion = to_motion(fields, modes, expected, syntax.merges)
+        written, (_, writer) = run(n, sides, h, w, writer, syntax, lambda step, m=motion: step.symbols(m), two_before)
         coded = coded_sides(modes, sides)
-        parts = 1 + np.array([0, 1, 1, 3])[motion.shapes[coded]]
-        assert sum(map(len, written)) == (2 * parts.sum() + coded.sum() if shaped else 8 * coded.sum()) + n * h * w
+        parts = np.array([0, 1, 1, 3])[motion.shapes[coded]]
+        vectors = (motion.merges[coded] == NEW).sum() + (parts.sum() if syntax.shapes else 3 * coded.sum())
+        assert sum(map(len, written)) == 2 * vectors + (syntax.shapes + syntax.merges) * coded.sum() + n * h * w
         queue = iter(written)
-        _, (decoded, reader) = run(n, sides, h, w, reader, True, shaped, lambda step, q=queue: next(q), two_before)
-        motion.shapes *= shaped
+        _, (decoded, reader) = run(n, sides, h, w, reader, syntax, lambda step, q=queue: next(q), two_before)
+        motion.shapes *= syntax.shapes
         assert same(decoded, motion)
         result = to_fields(decoded, expected)
         coded = coded_sides(modes, sides).repeat(2, 2).repeat(2, 3)
         assert np.array_equal(result[coded], fields[coded])
         direct = np.broadcast_to((modes == DIRECT)[:, None], (n, sides, h, w)).repeat(2, 2).repeat(2, 3)
         assert np.array_equal(result[direct], expected[direct])
-        again = to_motion(result, modes, expected)
-        again.shapes *= shaped
+        again = to_motion(result, modes, expected, syntax.merges)
+        again.shapes *= syntax.shapes
         assert same(again, motion)  # what no mode uses is what decoders find for it
 
 
@@ -86,18 +101,18 @@ def test_all_motion_comes_back_and_that_of_the_next_frames_too(kind, reach, n, h
 def test_fields_of_models_without_modes_come_back(reach, n, h, w, seed):
     fields, _, _ = random_motion(n, 1, h, w, reach, np.random.default_rng(seed))
     motion = to_motion(fields, np.full((n, h, w), ALL))
-    written, _ = run(n, 1, h, w, None, False, False, lambda step: step.symbols(motion))
+    written, _ = run(n, 1, h, w, None, FIRST, lambda step: step.symbols(motion))
     queue = iter(written)
-    _, (decoded, _) = run(n, 1, h, w, None, False, False, lambda step: next(queue))
+    _, (decoded, _) = run(n, 1, h, w, None, FIRST, lambda step: next(queue))
     assert sum(map(len, written)) == 8 * n * h * w and np.array_equal(to_fields(decoded), fields)
 
 
-@given(kind=KINDS, told=st.booleans(), **SIZES)
-def test_any_symbols_make_fields_within_sixteen_bits(kind, told, n, h, w, seed):
-    sides, shaped, two_before = kind
+@given(kind=st.one_of(KINDS, st.just((1, FIRST, False))), **SIZES)
+def test_any_symbols_make_fields_within_sixteen_bits(kind, n, h, w, seed):
+    sides, syntax, two_before = kind
     rng = np.random.default_rng(seed)
     wild = lambda step: rng.integers(-(2**31), 2**31, step.table_ids.shape, dtype=np.int64).astype(np.int32)  # noqa: E731
-    _, (motion, surprise) = run(n, sides, h, w, None, told or sides == 2, shaped, wild, two_before)
+    _, (motion, surprise) = run(n, sides, h, w, None, syntax, wild, two_before)
     assert motion.modes.min() >= ALL and motion.modes.max() <= DIRECT
     fields = to_fields(motion, np.zeros((n, sides, 2 * h, 2 * w, 2), np.int16))
     assert fields.dtype == np.int16 and fields.shape == (n, sides, 2 * h, 2 * w, 2)
@@ -109,6 +124,17 @@ def test_a_field_that_moves_as_one_costs_nothing_but_its_first_vector():
     motion = to_motion(fields, np.zeros((1, 4, 5), int))
     assert np.count_nonzero(motion.blocks) == 0
     assert np.argwhere(motion.squares.any(-1)).tolist() == [[0, 0, 0, 0]]
+
+
+def test_a_vector_is_taken_from_where_it_is_found_first():
+    left, above, beside = (1, 9), (2, 4), (3, 5)
+    squares = np.zeros((2, 3, 2), np.int16)
+    squares[0] = [(7, 7), above, beside]
+    for vector, merge in ((2, 5), PREDICTED), (left, LEFT), (above, ABOVE), (beside, BESIDE), ((2, 6), NEW):
+        squares[1] = [left, vector, (0, 0)]
+        motion = to_motion(squares.repeat(2, 0).repeat(2, 1)[None, None], np.full((1, 2, 3), ALL), merged=True)
+        assert motion.merges[0, 0, 1, 1] == merge
+        assert motion.squares[0, 0, 1, 1].tolist() == ([0, 1] if merge == NEW else [0, 0])
 
 
 def test_squares_that_one_side_is_enough_for_have_one_vector():

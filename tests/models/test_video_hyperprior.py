@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vqc.models import weights
 from vqc.models.colour import planes_to_rgb, rgb_to_planes
 from vqc.models.entropy_model import EntropyModel
-from vqc.models.motion_coding import AFTER, ALL, BEFORE, DIRECT
+from vqc.models.motion import AFTER, ALL, BEFORE, DIRECT
 from vqc.models.video_net import Reference, VideoNet, worth_coding
 from vqc.models.video_prediction import TOLD, moved_sizes, predict, told_of, told_of_picture, unmoved
 from vqc.models.video_transform import (

@@ -16,7 +16,7 @@ from vqc.models.colour import planes_to_rgb, rgb_to_planes
 from vqc.models.entropy_model import quality_row
 from vqc.models.frame_order import levels
 from vqc.models.image_hyperprior import ImageDecoder, ImageEncoder
-from vqc.models.motion_coding import to_fields, to_motion
+from vqc.models.motion import to_fields, to_motion
 from vqc.models.trace import Trace, expected_fields
 from vqc.models.video_transform import BLOCK
 from vqc.motion_refinement import Reference, refine, with_older, worth_of_error

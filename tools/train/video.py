@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vqc.models.frame_order import Place, levels
-from vqc.models.motion_coding import BEFORE
+from vqc.models.motion import BEFORE
 from vqc.models.transform import QUALITY_ROWS
 from vqc.models.video_net import Reference, VideoNet, lagrangian, weighted_mse
 from vqc.planes import split

@@ -1,0 +1,198 @@
+"""Motion as it is coded: what a square of 16x16 pixels is predicted from, one vector for each side, then how it is divided and
+how its parts differ from that vector.
+
+A square moves as expected (mode DIRECT, see trace.py), or its vectors are predicted as in H.264 (Wiegand et al. 2003, section
+VI-C: the median of left, above and above right), since that is how x264, which searches them, counts their cost; or, from vid7
+on, they are those of one of these three, as blocks of H.265 are merged (Helle et al. 2012, doi:10.1109/TCSVT.2012.2223051).
+
+Shapes: n frames that are coded together, s sides; fields (n, s, 2h, 2w, 2) int16 in quarters of a pixel, horizontal first;
+squares (n, s, h, w); modes (n, h, w): ALL, BEFORE, AFTER or DIRECT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# What a square is predicted from: all sides there are, one of two, or all with the vectors that are expected.
+ALL, BEFORE, AFTER, DIRECT = range(4)
+# Where a vector comes from: as predicted, that of a square beside it, or told by how it differs from its prediction.
+PREDICTED, LEFT, ABOVE, BESIDE, NEW = range(5)
+# How a square is divided: not, into an upper and a lower half, a left and a right one, or its four blocks.
+WHOLE, ROWS, COLUMNS, QUARTERS = range(4)
+LIMIT = 2**15 - 1  # of the components of vectors
+_OTHERS = (0, 1), (1, 0), (1, 1)  # rows and columns of blocks 1 to 3 in a square
+
+
+@dataclass
+class Motion:
+    """Motion as it is coded: modes; squares (n, s, h, w, 2) less their prediction, and where they come from, merges
+    (n, s, h, w); blocks 1 to 3 of each (3, n, s, h, w, 2) less block 0; shapes (n, s, h, w), which follow from those."""
+
+    modes: np.ndarray
+    squares: np.ndarray
+    blocks: np.ndarray
+    shapes: np.ndarray
+    merges: np.ndarray
+
+    @staticmethod
+    def none(n: int, sides: int, h: int, w: int) -> Motion:
+        """No motion, predicted from all sides."""
+        squares, blocks = np.zeros((n, sides, h, w, 2), np.int32), np.zeros((3, n, sides, h, w, 2), np.int32)
+        shapes, merges = np.zeros((n, sides, h, w), np.int32), np.full((n, sides, h, w), NEW, np.int32)
+        return Motion(np.zeros((n, h, w), np.int32), squares, blocks, shapes, merges)
+
+
+def coded_sides(modes: np.ndarray, sides: int) -> np.ndarray:
+    """Which vectors are coded: (n, s, h, w) bool."""
+    own = modes != DIRECT
+    return own[:, None] if sides == 1 else np.stack([own & (modes != AFTER), own & (modes != BEFORE)], axis=1)
+
+
+def scaled_field(field: np.ndarray, distance: int, total: int) -> np.ndarray:
+    """A field (..., 2) over `total` frames, for `distance` of them (less than 0: the other way); rounded, integers."""
+    return np.clip((2 * field.astype(np.int64) * distance + total) // (2 * total), -LIMIT, LIMIT).astype(np.int16)
+
+
+def neighbours(squares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each square (..., h, w, 2) those left of it, above, and above right (in the last column: above left); 0 beyond the
+    edges."""
+    *lead, h, w, two = squares.shape
+    bordered = np.zeros((*lead, h + 1, w + 2, two), np.int64)  # numpy.pad takes longer than all the rest
+    bordered[..., 1:, 1:-1, :] = squares
+    beside = bordered[..., :-1, 2:, :].copy()
+    beside[..., -1, :] = bordered[..., :-1, w - 1, :]
+    return bordered[..., 1:, :-2, :], bordered[..., :-1, 1:-1, :], beside
+
+
+def median_of(left: np.ndarray, above: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """What squares are predicted to be from their `neighbours`; in the first row what is left of them."""
+    median = np.maximum(np.minimum(left, above), np.minimum(np.maximum(left, above), beside))
+    median[..., 0, :, :] = left[..., 0, :, :]
+    return median
+
+
+def predictions(squares: np.ndarray) -> np.ndarray:
+    """What each square (..., h, w, 2) is predicted to be from those left of it and above."""
+    return median_of(*neighbours(squares))
+
+
+def merges_of(squares: np.ndarray) -> np.ndarray:
+    """Where vectors (..., h, w, 2) can be taken from, as a decoder finds them: (..., h, w) int32, the first that fits."""
+    beside = neighbours(squares)
+    merges = np.full(squares.shape[:-1], NEW, np.int32)
+    for merge, known in reversed([*enumerate((median_of(*beside), *beside))]):
+        merges[_zero(squares - known)] = merge
+    return merges
+
+
+def to_motion(
+    fields: np.ndarray, modes: np.ndarray, expected: np.ndarray | None = None, merged: bool = False
+) -> Motion:
+    """Fields to what is coded of them. expected: fields of the same shape, which DIRECT squares take. merged: whether vectors
+    are taken from squares beside them where that is possible. What no mode uses is left to prediction, so `to_fields` tells
+    the fields that decoders will find."""
+    n, sides, rows, columns = fields.shape[:4]
+    motion = Motion.none(n, sides, rows // 2, columns // 2)
+    motion.modes = modes.astype(np.int32)
+    coded = coded_sides(modes, sides)
+    blocks = fields.astype(np.int32)
+    squares = _inferred(blocks[:, :, ::2, ::2] * coded[..., None], coded, modes, expected)
+    motion.squares = (squares - predictions(squares)).astype(np.int32) * coded[..., None]
+    if merged:
+        motion.merges = np.where(coded, merges_of(squares), NEW)
+        motion.squares *= (motion.merges == NEW)[..., None]
+    motion.blocks = np.stack([blocks[:, :, y::2, x::2] - squares for y, x in _OTHERS]) * coded[..., None]
+    motion.shapes = shapes_of(motion.blocks)
+    return motion
+
+
+def shapes_of(blocks: np.ndarray) -> np.ndarray:
+    """The simplest division (...) that blocks 1 to 3 of squares (3, ..., 2), less block 0, need."""
+    right, below, last = blocks
+    still, same = (_zero(right), _zero(below)), (_zero(last - below), _zero(last - right))
+    quarters = np.where(still[1] & same[1], COLUMNS, QUARTERS)
+    shapes = np.where(still[0] & same[0], ROWS, quarters)
+    return np.where(still[0] & still[1] & _zero(last), WHOLE, shapes).astype(np.int32)
+
+
+def _zero(vectors: np.ndarray) -> np.ndarray:
+    """Which vectors (..., 2) are 0. Sums over an axis of two are slow in numpy."""
+    return (vectors[..., 0] | vectors[..., 1]) == 0
+
+
+def last_block(right: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """What block 3 (..., 2) is predicted to be from blocks 1 and 2, all less block 0: the median of 0 and these."""
+    return np.maximum(np.minimum(right, below), np.minimum(np.maximum(right, below), 0))
+
+
+def to_fields(motion: Motion, expected: np.ndarray | None = None) -> np.ndarray:
+    """The inverse; vectors are kept within 16 bits whatever was coded."""
+    n, sides, h, w = motion.squares.shape[:4]
+    squares = _inferred(motion.squares, np.zeros((n, sides, h, w), bool), motion.modes, expected, motion.merges)
+    fields = np.empty((n, sides, 2 * h, 2 * w, 2), np.int64)
+    fields[:, :, ::2, ::2] = squares
+    for (y, x), block in zip(_OTHERS, motion.blocks):
+        fields[:, :, y::2, x::2] = squares + block
+    if expected is not None:
+        frame, row, column = np.nonzero(motion.modes == DIRECT)
+        for y, x in ((0, 0), *_OTHERS):
+            fields[frame, :, 2 * row + y, 2 * column + x] = expected[frame, :, 2 * row + y, 2 * column + x]
+    return np.clip(fields, -LIMIT, LIMIT).astype(np.int16)
+
+
+def _inferred(
+    values: np.ndarray,
+    known: np.ndarray,
+    modes: np.ndarray,
+    expected: np.ndarray | None,
+    merges: np.ndarray | None = None,
+) -> np.ndarray:
+    """Vectors of squares (n, s, h, w, 2): where `known`, the value; of DIRECT squares those expected; else value and
+    prediction, or what they are merged with."""
+    result = np.empty(values.shape, np.int64)
+    given = known
+    if expected is not None:
+        direct = (modes == DIRECT)[:, None]
+        given, values = known | direct, np.where(direct[..., None], expected[:, :, ::2, ::2], values)
+    for frame, side in np.ndindex(values.shape[:2]):
+        at = given[frame, side].tolist() if given[frame, side].any() else None
+        taken = None if merges is None or (merges[frame, side] == NEW).all() else merges[frame, side].tolist()
+        for component in (0, 1):
+            result[frame, side, ..., component] = _undo_prediction(values[frame, side, ..., component].tolist(), at, taken)
+    return result
+
+
+def _undo_prediction(
+    differences: list[list[int]], known: list[list[bool]] | None = None, merges: list[list[int]] | None = None
+) -> list[list[int]]:
+    """One component of all squares, as `predictions` has them. Plain loops: each square waits for the one left of it.
+
+    known: where it is not the difference that is given, but the value.
+    """
+    rows: list[list[int]] = []
+    for y, row in enumerate(differences):
+        values: list[int] = []
+        above, left, last = rows[-1] if rows else None, 0, len(row) - 1
+        for x, value in enumerate(row):
+            if known is not None and known[y][x]:
+                left = value
+            else:
+                if above is not None:
+                    up, beside = above[x], above[x + 1] if x < last else above[x - 1] if x else 0
+                else:
+                    up = beside = 0
+                merge = NEW if merges is None else merges[y][x]
+                if merge == ABOVE:
+                    left = up
+                elif merge == BESIDE:
+                    left = beside
+                elif merge != LEFT:
+                    if above is not None:
+                        low, high = (left, up) if left < up else (up, left)
+                        left = low if beside < low else high if beside > high else beside
+                    left = min(max(left + value, -LIMIT), LIMIT)
+            values.append(left)
+        rows.append(values)
+    return rows
