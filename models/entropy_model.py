@@ -129,22 +129,28 @@ class EntropyModel:
 
     @torch.inference_mode()
     def steps(
-        self, h: int, w: int, quality: int, previous: Tensor | None = None, n: int = 1, hyper_set: int = 0
+        self,
+        h: int,
+        w: int,
+        quality: int,
+        previous: Tensor | None = None,
+        n: int = 1,
+        hyper_sets: np.ndarray | int = 0,
     ) -> Generator[Step, np.ndarray, np.ndarray]:
         """Yields a `Step`, is sent its symbols (int32, same shape), for all symbols of n grids of h x w positions.
 
         previous: `tokens` of a frame before and what else is told, for a model with a temporal context; zeros where None.
-        hyper_set: which set of tables codes the hyper-latents.
+        hyper_sets: which set of tables codes the hyper-latents, one or that of each position (n, ceil(h/4), ceil(w/4)).
         Returns the quantised latents (n * h * w, L) float64 in 1/64 of a quantiser step.
         """
         if self.dtype is torch.float32 and not float32_is_exact():  # the mode was changed since the model was loaded
             exact = EntropyModel(self._tensors, self.device, torch.float64)
-            return (yield from exact.steps(h, w, quality, previous, n, hyper_set))
+            return (yield from exact.steps(h, w, quality, previous, n, hyper_sets))
         sizes = self.step_sizes(quality)
         hh, hw = -(-h // 4), -(-w // 4)
         count, total = self.widths.hyper_latents, self.widths.latents
-        first = SCALE_TABLES + hyper_set * count
-        ids = np.broadcast_to(np.arange(first, first + count, dtype=np.uint8), (n * hh * hw, count))
+        sets = np.broadcast_to(hyper_sets, (n, hh, hw)).reshape(-1, 1)
+        ids = (SCALE_TABLES + sets * count + np.arange(count)).astype(np.uint16)
         hyper = yield Step(ids, None, None, None)
         hyper = np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(n, hh, hw, count)
         features = self._features(hyper, sizes.plane, h, w, previous)

@@ -19,6 +19,7 @@ from .entropy_model import SCALE_TABLES, LatentDecoder, LatentEncoder, Step, loa
 from .exact import plain_precision
 from .first_video_transform import Condition, FirstVideoSynthesis
 from .frame_order import Place
+from .hyper_contexts import enhancement_set, hyper_sets
 from .hyperprior_net import HyperpriorNet
 from .motion import ALL, to_fields
 from .motion_coding import MotionStep, Surprise, Syntax, motion_steps
@@ -29,9 +30,6 @@ from .video_transform import FEATURES, VideoAnalysis, VideoSynthesis, active_blo
 
 SQUARE = 16  # pixels, each way, that frames are made of
 LARGE = 2**22  # samples of frames that are made together; more would save no time and take much memory
-DEEPEST = 2  # depth of frames that tables of hyper-latents are told by
-BAND, BANDS = 200, 5  # of quality, likewise
-HYPER_SETS = (DEEPEST + 2) * BANDS
 LEVELS = 255 * 16  # decoded frames are rounded to sixteenths of a level, so that what differs between machines dies out
 
 
@@ -85,8 +83,8 @@ class VideoDecoder(LatentDecoder):
             fields = to_fields(motion, self.expected(places, traces, h, w))
         grid = self.grid(h, w)
         told = self._told(places, traces, fields, motion.modes)
-        hyper_set = self._hyper_set(min(places[0].depth, DEEPEST), quality)
-        latents = yield from self.entropy.steps(*grid, quality, told, n, hyper_set)
+        sets = 0 if self.hyper_sets == 1 else hyper_sets(places[0].depth, quality, told, self.entropy.widths.latents, surprise)
+        latents = yield from self.entropy.steps(*grid, quality, told, n, sets)
         tokens = self.entropy.tokens(latents, *grid, quality)
         left = [
             Trace(tokens[i : i + 1], Surprise(surprise.squares[i : i + 1], surprise.blocks[i : i + 1]), fields[i], place)
@@ -102,14 +100,10 @@ class VideoDecoder(LatentDecoder):
         grid = self.grid(h, w)
         told = told_of_picture(torch.tensor([picture_quality / 100]), *grid)
         told = torch.cat([told.new_zeros(1, self.entropy.widths.latents, *grid), told * 64], dim=1).permute(0, 2, 3, 1)
-        hyper_set = self._hyper_set(DEEPEST + 1, quality)
-        latents = yield from self.entropy.steps(*grid, quality, told.to(self.device, self.entropy.dtype), 1, hyper_set)
+        sets = 0 if self.hyper_sets == 1 else enhancement_set(quality)
+        latents = yield from self.entropy.steps(*grid, quality, told.to(self.device, self.entropy.dtype), hyper_sets=sets)
         still = np.zeros((1, 1, *grid, 2), np.int16), np.full((1, h, w), ALL, np.int32)
         return Coded(*still, latents), Trace(self.entropy.tokens(latents, *grid, quality))
-
-    def _hyper_set(self, kind: int, quality: int) -> int:
-        """Which tables code hyper-latents. kind: the depth of a frame, DEEPEST + 1 for an enhancement."""
-        return kind * BANDS + min(quality // BAND, BANDS - 1) if self.hyper_sets > 1 else 0
 
     def _told(self, places: Sequence[Place], traces: Traces, fields: np.ndarray, modes: np.ndarray) -> Tensor | None:
         """What the temporal context sees: latents of the frames before and after, moved, and tokens of the motion."""

@@ -28,6 +28,7 @@ from vqc.models.audio_transform import HOP
 from vqc.models.entropy_model import OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel, LatentEncoder, Step
 from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
 from vqc.models.frame_order import levels
+from vqc.models.hyper_contexts import HYPER_SETS
 from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
@@ -36,7 +37,7 @@ from vqc.models.motion_coding import TABLES as MOTION_TABLES
 from vqc.models.motion_coding import MotionStep, Surprise, Syntax, motion_steps
 from vqc.models.trace import Trace, expected_fields, surprise_of
 from vqc.models.transform import QUALITY_ROWS
-from vqc.models.video_hyperprior import HYPER_SETS, VideoDecoder, VideoEncoder, intra_reference
+from vqc.models.video_hyperprior import VideoDecoder, VideoEncoder, intra_reference
 from vqc.models.video_net import Reference, VideoNet
 from vqc.models.video_prediction import unmoved
 from vqc.models.weights import FOLDER
