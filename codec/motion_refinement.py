@@ -26,7 +26,7 @@ BLOCK = 8
 PAD = BLOCK + 4  # pixels beyond the edges: farther away, with the reach of the filter, all is as at the edge
 # Bits of a square whose vector is as predicted, of one with that of a square beside it, of another, for each doubling of the
 # difference; of halves, of quarters, and of each vector of these; of each mode.
-SAME, MERGED, OTHER, DOUBLING, HALVES, QUARTERED, PART = 0.5, 3.0, 4.5, 2.0, 4.0, 4.0, 3.0
+SAME, MERGED, OTHER, DOUBLING, HALVES, QUARTERED, PART = 0.5, 2.5, 4.5, 2.0, 4.0, 4.0, 3.0
 MODE = {ALL: 1.5, BEFORE: 2.5, AFTER: 2.5, DIRECT: 0.5}
 MODE_TWO_BEFORE = {ALL: 3.5, BEFORE: 1.2, AFTER: 3.2, DIRECT: 0.8}  # where both sides are frames before
 
@@ -232,11 +232,13 @@ class _Side:
         return np.stack([median_of(*beside), *beside])
 
     def around(self, rows: np.ndarray, columns: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
-        """Vectors that may fit squares: those `known` of them (4, n, 2), those to the right and below, none, and that
-        expected."""
+        """Vectors that may fit squares: those `known` of them (4, n, 2), those to the right and below, their own where one
+        component is as predicted, none, and that expected."""
         squares = self.vectors[::2, ::2]
+        own, predicted = squares[rows, columns], known[0]
+        mixed = [np.stack([x[:, 0], y[:, 1]], axis=1) for x, y in ((own, predicted), (predicted, own))]
         after = [squares[np.minimum(rows + y, self.h - 1), np.minimum(columns + x, self.w - 1)] for y, x in ((0, 1), (1, 0))]
-        candidates = [*known, *after, np.zeros((len(rows), 2), np.int64)]
+        candidates = [*known, *after, *mixed, np.zeros((len(rows), 2), np.int64)]
         return [*candidates, self.expected[2 * rows, 2 * columns]] if self.expected.any() else candidates
 
     def part_bits(self) -> np.ndarray:

@@ -23,6 +23,7 @@ from vqc.models.video_net import Reference
 from vqc.models.video_prediction import unmoved
 
 from . import motion_refinement
+from .held_quality import HeldQuality
 from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_set
 from .motion_search import LONGEST_RUN, Found, MotionSearch, quantiser
 from .parallel import in_order, shared_out
@@ -137,6 +138,8 @@ class GroupEncoder:
         self._sink = SymbolEncoder(table_set(self.decoder))
         self._ticks: list[int] = []
         self._runs: list[int] = []
+        self._raises: list[int] = []  # of the quality of each run
+        self._held = HeldQuality()
         self._intra = b""
         self._waiting: dict[int, np.ndarray] = {}  # frames that are not coded yet, by number
         self._first: list[list[Found]] = []  # runs that are to be known before the picture is coded
@@ -173,7 +176,17 @@ class GroupEncoder:
         with span("coder"):
             predicted = self._sink.finish()
         runs, ticks = tuple(self._runs), tuple(self._ticks)
-        group = Group(ticks, self.intra_quality, self.qualities, self._intra, predicted, runs, self.short, self.enhancement)
+        group = Group(
+            ticks=ticks,
+            intra_quality=self.intra_quality,
+            qualities=self.qualities,
+            intra=self._intra,
+            predicted=predicted,
+            runs=runs,
+            short=self.short,
+            enhancement=self.enhancement,
+            raises=tuple(self._raises) if any(self._raises) else (),
+        )
         return Segment(self.number, FRAMES, pack_group(group, self.header, self.number), self._sink.digest)
 
     def _code_runs(self, runs: list[list[Found]], last: bool = False) -> None:
@@ -209,6 +222,7 @@ class GroupEncoder:
     def _code_run(self, run: list[Found]) -> None:
         begin, before = sum(self._runs), self._runs[-1:]
         self._runs.append(len(run))
+        self._raises.append(self._held.raised)
         order = [level for level in levels([*before, len(run)], self.decoder.syntax.two_before) if level[0].number > sum(before)]
         for level in order:
             places = [place.later(begin - sum(before)) for place in level]
@@ -273,7 +287,7 @@ class GroupEncoder:
         """leaf: no other frame is predicted from these, so that they need not be decoded here."""
         decoder, encoder = self.decoder, self.encoder
         depth = min(places[0].depth, len(DEEPER) - 1)
-        quality = self.qualities[depth]
+        quality = min(self.qualities[depth] + self._raises[-1], QUALITY_MAX)
         with span("motion refinement"):
             motion, fields = self._refined(places, found, quality)
         frames = [to_tensors(self._waiting.pop(place.number), self.device) for place in places]
@@ -300,6 +314,8 @@ class GroupEncoder:
         if not leaf:
             with span("transform"):
                 references = decoder.synthesise(coded.latents, prediction, quality)
+            if depth == 0:
+                self._held.saw(*frames[0], references[0], self._runs[-1])
             remember(self.header, places, references, self._references)
 
 

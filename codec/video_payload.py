@@ -13,10 +13,12 @@ from vqc.models.frame_order import LONGEST, Place, levels
 
 FRAMES, SOUND = 0, 1  # planes
 MAX_TICK = 2**62
+HIGHEST = 1000  # quality, in tenths
 MAX_PATTERN = 64  # qualities in turn
-# Stand where the number of qualities is expected when something else comes first: lengths of runs; quality of an enhancement.
+# Stand where the number of qualities is expected when something else comes first: lengths of runs; quality of an enhancement;
+# by how much runs are better.
 IN_RUNS = 0
-ENHANCED = MAX_PATTERN + 1
+ENHANCED, RAISED = MAX_PATTERN + 1, MAX_PATTERN + 2
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Group:
     (frame_order.py); they have the quality of their depth, or the last one if there are fewer. None, as in groups of vid1 and
     vid2: each is predicted from the one before, and they have the qualities in turn, again and again. short: frames that the
     groups before this one lack of those that they may have. enhancement: quality of what is added to the first frame, coded
-    before the others; None where it stays the picture that it is.
+    before the others; None where it stays the picture that it is. raises: what the quality of the frames of each run is above
+    that, where any is.
     """
 
     ticks: tuple[int, ...]
@@ -38,6 +41,7 @@ class Group:
     runs: tuple[int, ...] | None = None
     short: int = 0
     enhancement: int | None = None
+    raises: tuple[int, ...] = ()
 
     def levels(self, two_before: bool) -> Iterator[tuple[tuple[Place, ...], int]]:
         """The predicted frames in the order of coding, those of a level together, and their quality. two_before: as the model
@@ -47,8 +51,11 @@ class Group:
             for level in levels(itertools.repeat(1, len(self.ticks) - 1), two_before):
                 yield level, self.qualities[(level[0].number - 1) % count]
             return
+        run = -1
         for level in levels(self.runs, two_before):
-            yield level, self.qualities[min(level[0].depth, count - 1)]
+            run += level[0].after is None
+            raised = self.raises[run] if self.raises else 0
+            yield level, min(self.qualities[min(level[0].depth, count - 1)] + raised, HIGHEST)
 
 
 def regular_ticks(header: VideoHeader, begin: int, count: int, first: int) -> tuple[int, ...]:
@@ -77,11 +84,16 @@ def pack_group(group: Group, header: VideoHeader, number: int) -> bytes:
     if group.enhancement is not None:
         head += pack_varint(ENHANCED) + pack_varint(group.enhancement)
     if group.runs is not None:
-        repeated = [(length, len(list(same))) for length, same in itertools.groupby(group.runs)]
-        head += pack_varint(IN_RUNS) + pack_varint(group.short) + pack_varint(len(repeated))
-        head += b"".join(pack_varint(length) + pack_varint(times) for length, times in repeated)
+        head += pack_varint(IN_RUNS) + pack_varint(group.short) + _pack_repeated(group.runs)
+        if any(group.raises):
+            head += pack_varint(RAISED) + _pack_repeated(group.raises)
     head += pack_varint(len(group.qualities)) + b"".join(map(pack_varint, group.qualities)) + pack_varint(len(group.intra))
     return head + group.intra + group.predicted
+
+
+def _pack_repeated(values: tuple[int, ...]) -> bytes:
+    repeated = [(value, len(list(same))) for value, same in itertools.groupby(values)]
+    return pack_varint(len(repeated)) + b"".join(pack_varint(value) + pack_varint(times) for value, times in repeated)
 
 
 def unpack_group(segment: Segment, header: VideoHeader) -> Group:
@@ -98,7 +110,7 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
             raise Corrupt(f"group {segment.number}: time stamps do not rise")
         stamps.append(stamps[-1] + step)
     intra_quality, pattern = cursor.varint(), cursor.varint()
-    enhancement, runs, short = None, None, 0
+    enhancement, runs, short, raises = None, None, 0, ()
     if pattern == ENHANCED:
         enhancement, pattern = cursor.varint(), cursor.varint()
     if pattern == IN_RUNS:
@@ -106,17 +118,19 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
         if short > segment.number * (header.group - 1):
             raise Corrupt(f"group {segment.number}: {short} frames fewer before it than groups may have")
         runs, pattern = _unpack_runs(cursor, count - 1, segment.number), cursor.varint()
+        if pattern == RAISED:
+            raises, pattern = _unpack_raises(cursor, len(runs), segment.number), cursor.varint()
     ticks = tuple(stamps) if irregular else regular_ticks(header, segment.number * header.group - short, count, stamps[0])
     if ticks[-1] > MAX_TICK:
         raise Corrupt(f"group {segment.number}: time stamp {ticks[-1]} is too large")
     if not 1 <= pattern <= MAX_PATTERN:
         raise Corrupt(f"group {segment.number}: {pattern} qualities")
     qualities = tuple(cursor.varint() for _ in range(pattern))
-    highest = max(intra_quality, enhancement or 0, *qualities)
-    if highest > 1000:
+    highest = max(intra_quality, enhancement or 0, *qualities, *raises)
+    if highest > HIGHEST:
         raise Corrupt(f"group {segment.number}: quality {highest / 10} is outside 0..100")
     intra = cursor.take(cursor.varint())
-    return Group(ticks, intra_quality, qualities, intra, cursor.rest(), runs, short, enhancement)
+    return Group(ticks, intra_quality, qualities, intra, cursor.rest(), runs, short, enhancement, raises)
 
 
 def _unpack_runs(cursor: Cursor, frames: int, number: int) -> tuple[int, ...]:
@@ -132,6 +146,19 @@ def _unpack_runs(cursor: Cursor, frames: int, number: int) -> tuple[int, ...]:
     if left:
         raise Corrupt(f"group {number}: {left} frames are in no run")
     return tuple(runs)
+
+
+def _unpack_raises(cursor: Cursor, runs: int, number: int) -> tuple[int, ...]:
+    """By how much each of so many runs is better."""
+    raises: list[int] = []
+    for _ in range(cursor.varint()):
+        raised, times = cursor.varint(), cursor.varint()
+        if not 1 <= times <= runs - len(raises):
+            raise Corrupt(f"group {number}: qualities of {len(raises) + times} runs, where there are {runs}")
+        raises += [raised] * times
+    if len(raises) != runs:
+        raise Corrupt(f"group {number}: qualities of {len(raises)} runs, where there are {runs}")
+    return tuple(raises)
 
 
 def groups_of(reader: Reader) -> list[Entry]:
