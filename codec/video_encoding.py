@@ -22,7 +22,7 @@ from vqc.models.video_net import Reference
 from vqc.models.video_prediction import unmoved
 
 from . import motion_refinement
-from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_set
+from .latent_coding import PROFILE, code_latents, in_steps, run_steps, table_set
 from .motion_search import LONGEST_RUN, Found, MotionSearch, quantiser
 from .parallel import in_order, shared_out
 from .persistence import LOOKAHEAD, Leap, block_worths, blocks_served, frames_served, worth
@@ -32,7 +32,7 @@ from .rate_control import RateControl
 from .scene_cuts import SceneCuts
 from .timing import span
 from .video import Frame, VideoFormat
-from .video_decoding import decode_picture, grid_of, remember
+from .video_decoding import grid_of, picture_of, remember
 from .video_payload import FRAMES, Group, pack_group
 
 GROUP = 32  # frames
@@ -242,8 +242,8 @@ class GroupEncoder:
         with span("refinement"):
             refiner = weights.image_refiner(self.header.intra, self.device)
             latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
-        self._intra, self._sink.digest = encode_latents(encoder, decoder, latents, hyper, self.intra_quality)
-        picture = decode_picture(decoder, self._intra, *grid_of(self.header), self.intra_quality)[0]
+        self._intra, self._sink.digest, coded = code_latents(encoder, decoder, latents, hyper, self.intra_quality)
+        picture = picture_of(decoder, coded, *grid_of(self.header), self.intra_quality)
         return picture if self.enhancement is None else self._enhance(picture, y, uv, worths)
 
     def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:

@@ -139,7 +139,7 @@ class VideoSynthesis(nn.Module):
         known = [latents, (prediction - 0.5) * GAIN, memory]
         if difference is not None:
             known.append(difference * GAIN)
-        x = self.trunk(torch.cat(known, dim=1), row)
+        x = self.trunk(torch.cat([part.contiguous(memory_format=torch.channels_last) for part in known], dim=1), row)
         change = (self.patch(latents) + self.correct(x)) * (active / GAIN)
         return prediction + change, self.features(x).clamp(-1, 1)
 
