@@ -110,6 +110,7 @@ def encode(
     audio: str = "code",
     group: int | None = None,
     bframes: int | None = None,
+    steady: bool = False,
     jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
@@ -134,16 +135,16 @@ def encode(
     Of a video: audio: what becomes of its sound track: "code", "copy" (its packets are taken over as they are) or "none", which
     sound=False says too; sound_quality: of sound that is coded, the better of 60 and `quality` when None; group:
     most frames that are decoded together, 32 when None; bframes: most frames in a row that are predicted from both sides, 3
-    when None, 0 to code without delay; jobs: groups worked on at a time, each with one thread unless `threads` says
-    otherwise.
+    when None, 0 to code without delay; steady: hold the quality of groups of more than 32 frames; jobs: groups worked on at a
+    time, each with one thread unless `threads` says otherwise.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
     """
     file = io.BytesIO()
     encode_to(
         source, file, quality=quality, bpp=bpp, bitrate=bitrate, target_size=target_size, rate=rate, fps=fps,
-        sound_quality=sound_quality, sound=sound, audio=audio, group=group, bframes=bframes, jobs=jobs, strip=strip,
-        frame=frame, model=model, effort=effort, device=device, threads=threads, limits=limits,
+        sound_quality=sound_quality, sound=sound, audio=audio, group=group, bframes=bframes, steady=steady, jobs=jobs,
+        strip=strip, frame=frame, model=model, effort=effort, device=device, threads=threads, limits=limits,
     )  # fmt: skip
     return file.getvalue()
 
@@ -163,6 +164,7 @@ def encode_to(
     audio: str = "code",
     group: int | None = None,
     bframes: int | None = None,
+    steady: bool = False,
     jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
@@ -197,8 +199,9 @@ def encode_to(
         choice = audio if sound else "none"
         with single_threaded() if threads is None else nullcontext():
             _encode_video(
-                source, file, quality, bitrate, fps, sound_quality, choice, group, bframes, jobs, strip, torch_device, limits
-            )
+                source, file, quality, bitrate, fps, sound_quality, choice, group, bframes, steady, jobs, strip, torch_device,
+                limits,
+            )  # fmt: skip
         return
     if medium == AUDIO:
         if bpp is not None or frame is not None:
@@ -363,6 +366,7 @@ def _encode_video(
     audio: str,
     group: int | None,
     bframes: int | None,
+    steady: bool,
     jobs: int,
     strip: bool,
     device: torch.device,
@@ -398,7 +402,7 @@ def _encode_video(
             kind = replace(kind, tags={})
 
         def write(frames: Any, track: Any, kind: Any, to: BinaryIO, quality: float, rate: float | None = None) -> None:
-            write_video(kind, frames, track, to, device, quality, sound_quality, group or GROUP, run, jobs, rate)
+            write_video(kind, frames, track, to, device, quality, sound_quality, group or GROUP, run, steady, jobs, rate)
 
         if bitrate is not None:
             ahead = list(itertools.islice(frames, SEARCHED_FRAMES))

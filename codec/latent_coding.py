@@ -84,6 +84,13 @@ def encode_latents(
     encoder: LatentEncoder, decoder: LatentDecoder, latents: torch.Tensor, hyper: np.ndarray, quality: int
 ) -> tuple[bytes, int]:
     """Latents (1, L, h, w) and hyper-latent symbols of a segment to bytes and digest of the symbols."""
+    return code_latents(encoder, decoder, latents, hyper, quality)[:2]
+
+
+def code_latents(
+    encoder: LatentEncoder, decoder: LatentDecoder, latents: torch.Tensor, hyper: np.ndarray, quality: int
+) -> tuple[bytes, int, np.ndarray]:
+    """The same and, as third, the latents that `decode_latents` will find."""
     with span("transform"):
         scaled = in_steps(decoder, latents, quality)
     sink = SymbolEncoder(table_set(decoder))
@@ -95,9 +102,9 @@ def encode_latents(
             sink.write(symbols, step.table_ids)
         return symbols
 
-    run_steps(decoder.entropy.steps(*latents.shape[2:], quality), code)
+    coded = run_steps(decoder.entropy.steps(*latents.shape[2:], quality), code)
     with span("coder"):
-        return sink.finish(), sink.digest
+        return sink.finish(), sink.digest, coded
 
 
 def decode_latents(decoder: LatentDecoder, data: bytes, digest: int, h: int, w: int, quality: int) -> np.ndarray:

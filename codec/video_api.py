@@ -51,14 +51,15 @@ def write_video(
     sound_quality: float | None = None,
     group: int = GROUP,
     run: int = LONGEST_RUN,
+    steady: bool = False,
     workers: int = 1,
     bitrate: float | None = None,
 ) -> None:
     """Codes frames to a file as they come, and the sound after the frames it belongs to.
 
     run: frames that are coded together at most, all but the last predicted from both sides; 1 codes without delay.
-    bitrate: of the frames, in kbit/s: kept to from group to group, beginning at `quality`. track: blocks (C, n) of the sound;
-    its packets where `kind` says that they are copied.
+    steady: whether the quality of long groups is held. bitrate: of the frames, in kbit/s: kept to from group to group, beginning
+    at `quality`. track: blocks (C, n) of the sound; its packets where `kind` says that they are copied.
     """
     sound = None
     if kind.sound is not None and kind.track is not None:
@@ -75,7 +76,7 @@ def write_video(
     parts = _sound_segments(kind, sound, track, device)
     control = None if bitrate is None else RateControl(bitrate * 1000 / 8, header.quality)
     ready = 0.0  # seconds of sound that are written
-    for segment in group_segments(frames, Settings(header, device, run), workers, control):
+    for segment in group_segments(frames, Settings(header, device, run, steady), workers, control):
         with span("I/O"):
             writer.segment(segment)
         end = unpack_group(segment, header).ticks[-1] * kind.base

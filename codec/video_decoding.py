@@ -55,10 +55,15 @@ def read_picture(decoder: ImageDecoder, data: bytes, h: int, w: int, quality: in
 def decode_picture(decoder: ImageDecoder, data: bytes, h: int, w: int, quality: int) -> tuple[Reference, int]:
     """The first frame of a group, of h x w latents, and the digest of its symbols. Raises Corrupt."""
     latents, digest = read_picture(decoder, data, h, w, quality)
+    return picture_of(decoder, latents, h, w, quality), digest
+
+
+def picture_of(decoder: ImageDecoder, latents: np.ndarray, h: int, w: int, quality: int) -> Reference:
+    """The first frame of a group from its latents, as `read_picture` gives them."""
     with span("transform"):
         pixels = decoder.synthesise(decoder.dequantise(latents, h, w, quality), quality)
         image = torch.from_numpy(pixels).to(decoder.device).permute(2, 0, 1)[None]
-        return intra_reference(*rgb_to_planes(image)), digest
+        return intra_reference(*rgb_to_planes(image))
 
 
 def read_predicted(decoder: VideoDecoder, group: Group, header: VideoHeader, digest: int, wanted: int) -> Iterator[Coded]:

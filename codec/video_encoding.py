@@ -24,7 +24,7 @@ from vqc.models.video_prediction import unmoved
 
 from . import motion_refinement
 from .held_quality import HeldQuality
-from .latent_coding import PROFILE, encode_latents, in_steps, run_steps, table_set
+from .latent_coding import PROFILE, code_latents, in_steps, run_steps, table_set
 from .motion_search import LONGEST_RUN, Found, MotionSearch, quantiser
 from .parallel import in_order, shared_out
 from .persistence import LOOKAHEAD, Leap, block_worths, blocks_served, frames_served, worth
@@ -34,20 +34,11 @@ from .rate_control import RateControl
 from .scene_cuts import SceneCuts
 from .timing import span
 from .video import Frame, VideoFormat
-from .video_decoding import decode_picture, grid_of, remember
+from .video_decoding import grid_of, picture_of, remember
 from .video_payload import FRAMES, Group, pack_group
+from .video_quality import DEEPER, PLAIN, THRIFT, enhancement_quality, picture_quality, qualities_for
 
 GROUP = 32  # frames
-LEVEL_QUALITY = 0.776  # of quality on the scale of the networks, which goes on for first pictures; segments have that scale
-# Of the picture that a group begins with, on the scale of the image model: that of the same lambda at quality 0, and more for
-# each step of quality.
-PICTURE_QUALITY = (186, 0.814)
-PLAIN = 900  # quality above which pictures are enhanced: the image model ends at 1000, and takes more bits long before
-USUAL_WORTH = 100  # see persistence.py
-# Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is
-# worth when it is decided which blocks are coded.
-DEEPER = (0, -170, -280)
-THRIFT = (0.6, 1.0, 1.4)
 
 
 def header_for(
@@ -79,24 +70,6 @@ def header_for(
     )
 
 
-def picture_quality(quality: int, worth: int = USUAL_WORTH) -> int:
-    """Quality that the picture which a group begins with is to have, on the scale of the image model and beyond its end, 1000;
-    worth: see persistence.py."""
-    first, slope = PICTURE_QUALITY
-    return max(round(first + slope * quality + worth), 0)
-
-
-def enhancement_quality(wanted: int) -> int:
-    """Of the enhancement of a picture that is to have quality `wanted` on the scale of the image model: the same lambda."""
-    first, slope = PICTURE_QUALITY
-    return min(max(round(LEVEL_QUALITY * (wanted - first) / slope), 0), QUALITY_MAX)
-
-
-def qualities_for(quality: int) -> tuple[int, ...]:
-    """Qualities of predicted frames by depth, on the scale of the networks; see DEEPER."""
-    return tuple(round(LEVEL_QUALITY * max(quality + offset, 0)) for offset in DEEPER)
-
-
 def padded(frame: Frame) -> np.ndarray:
     """A frame as (3/2 H, W) uint8 with sides that are multiples of 16: its last row and column repeated."""
     h, w = (-(-n // SQUARE) * SQUARE for n in frame.y.shape)
@@ -114,11 +87,13 @@ def to_tensors(planes: np.ndarray, device: torch.device) -> tuple[torch.Tensor, 
 
 @dataclass(frozen=True)
 class Settings:
-    """How groups are coded. longest: frames of a run at most; 1 predicts each from the one before, without delay."""
+    """How groups are coded. longest: frames of a run at most; 1 predicts each from the one before, without delay. steady:
+    whether the quality of long groups is held, see held_quality.py."""
 
     header: VideoHeader
     device: torch.device
     longest: int = LONGEST_RUN
+    steady: bool = False
 
 
 class GroupEncoder:
@@ -139,7 +114,7 @@ class GroupEncoder:
         self._ticks: list[int] = []
         self._runs: list[int] = []
         self._raises: list[int] = []  # of the quality of each run
-        self._held = HeldQuality()
+        self._held = HeldQuality() if settings.steady else None
         self._intra = b""
         self._waiting: dict[int, np.ndarray] = {}  # frames that are not coded yet, by number
         self._first: list[list[Found]] = []  # runs that are to be known before the picture is coded
@@ -201,8 +176,9 @@ class GroupEncoder:
         for run in runs:
             self._code_run(run)
 
-    def _judge(self, runs: list[list[Found]], last: bool) -> np.ndarray:
-        """Sets the quality of the picture by the runs after it, and says what blocks are worth; last: these are all."""
+    def _judge(self, runs: list[list[Found]], last: bool) -> np.ndarray | None:
+        """Sets the quality of the picture by the runs after it, and says what blocks are worth, None where no frame follows;
+        last: these are all."""
         leaps, number = [], 0
         for run in runs:
             before, after = (split(self._waiting[n])[0][0] for n in (number, number + len(run)))
@@ -211,8 +187,7 @@ class GroupEncoder:
         later = number if last else self.header.group - 1
         with span("motion search"):
             self._set_quality(picture_quality(self.quality, worth(frames_served(leaps, later))))
-            served = blocks_served(leaps, later) if leaps else np.zeros([2 * n for n in grid_of(self.header)])
-            return block_worths(served)
+            return block_worths(blocks_served(leaps, later)) if leaps else None
 
     def _set_quality(self, wanted: int) -> None:
         """Of the picture, which is to have quality `wanted` on the scale of the image model."""
@@ -222,8 +197,9 @@ class GroupEncoder:
     def _code_run(self, run: list[Found]) -> None:
         begin, before = sum(self._runs), self._runs[-1:]
         self._runs.append(len(run))
-        self._raises.append(self._held.raised)
-        order = [level for level in levels([*before, len(run)], self.decoder.syntax.two_before) if level[0].number > sum(before)]
+        self._raises.append(self._held.raised if self._held else 0)
+        order = levels([*before, len(run)], self.decoder.syntax.two_before)
+        order = [level for level in order if level[0].number > sum(before)]
         for level in order:
             places = [place.later(begin - sum(before)) for place in level]
             leaf = level[0].depth > 0 and level is order[-1]
@@ -248,18 +224,21 @@ class GroupEncoder:
         motion = to_motion(fields, modes, expected, self.decoder.syntax.merges)
         return motion, to_fields(motion, expected)
 
-    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:
-        """worths: see `refine_picture`."""
+    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
+        """worths: see `refine_picture`; None: of a picture that serves no other frame, for which that takes too long."""
         encoder = weights.image_encoder(self.header.intra, self.device)
         decoder = weights.image_decoder(self.header.intra, self.device)
         with span("transform"):
             pixels = planes_to_rgb(y, uv)[0].permute(1, 2, 0).contiguous().cpu().numpy()
             latents = encoder.analyse(pixels, self.intra_quality)
         with span("refinement"):
-            refiner = weights.image_refiner(self.header.intra, self.device)
-            latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
-        self._intra, self._sink.digest = encode_latents(encoder, decoder, latents, hyper, self.intra_quality)
-        picture = decode_picture(decoder, self._intra, *grid_of(self.header), self.intra_quality)[0]
+            if worths is None:
+                hyper, worths = encoder.hyper(latents), np.ones([2 * n for n in grid_of(self.header)])
+            else:
+                refiner = weights.image_refiner(self.header.intra, self.device)
+                latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
+        self._intra, self._sink.digest, coded = code_latents(encoder, decoder, latents, hyper, self.intra_quality)
+        picture = picture_of(decoder, coded, *grid_of(self.header), self.intra_quality)
         return picture if self.enhancement is None else self._enhance(picture, y, uv, worths)
 
     def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:
@@ -314,7 +293,7 @@ class GroupEncoder:
         if not leaf:
             with span("transform"):
                 references = decoder.synthesise(coded.latents, prediction, quality)
-            if depth == 0:
+            if self._held and depth == 0:
                 self._held.saw(*frames[0], references[0], self._runs[-1])
             remember(self.header, places, references, self._references)
 

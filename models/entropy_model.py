@@ -104,22 +104,23 @@ class EntropyModel:
         )
 
     def _features(self, hyper: np.ndarray, plane: int, h: int, w: int, previous: Tensor | None) -> Tensor:
-        """Hyper-latents (n, hh, hw, Z) integers to context features (n, h, w, F + T + 1): hyper, temporal, step plane."""
+        """Hyper-latents (n, hh, hw, Z) integers to context features (n, h, w, F + T + 1 + L): hyper, temporal, step plane, and
+        zeros where latents will stand."""
         count, n = self.widths.hyper_latents, len(hyper)
         tokens = torch.full((*hyper.shape[:3], count + 1), plane, dtype=self.dtype, device=self.device)
         tokens[..., :count] = torch.from_numpy(hyper).to(self.device, self.dtype) * 64
         expand0, spatial0, expand1, spatial1, mix = self.hyper_layers
         for expand, spatial in ((expand0, spatial0), (expand1, spatial1)):
             tokens = spatial(_shuffle(expand(tokens)))
-        features = torch.full(
-            (n, h, w, self.widths.hyper_features + self.widths.temporal + 1), plane, dtype=self.dtype, device=self.device
-        )
+        own = self.widths.hyper_features + self.widths.temporal
+        features = torch.zeros((n, h, w, own + 1 + self.widths.latents), dtype=self.dtype, device=self.device)
         features[..., : self.widths.hyper_features] = mix(tokens[:, :h, :w])
+        features[..., own] = plane
         if self.temporal_layers:
             if previous is None:
                 previous = torch.zeros((n, h, w, self.widths.latents + self.widths.told), dtype=self.dtype, device=self.device)
             reduce, spread = self.temporal_layers
-            features[..., self.widths.hyper_features : -1] = spread(reduce(previous.to(self.device, self.dtype)))
+            features[..., self.widths.hyper_features : own] = spread(reduce(previous.to(self.device, self.dtype)))
         return features
 
     def tokens(self, latents: np.ndarray, h: int, w: int, quality: int) -> Tensor:
@@ -153,10 +154,9 @@ class EntropyModel:
         ids = (SCALE_TABLES + sets * count + np.arange(count)).astype(np.uint16)
         hyper = yield Step(ids, None, None, None)
         hyper = np.clip(hyper, -HYPER_LIMIT, HYPER_LIMIT).reshape(n, hh, hw, count)
-        features = self._features(hyper, sizes.plane, h, w, previous)
-
-        known = torch.zeros((n, h, w, total), dtype=self.dtype, device=self.device)
-        tokens = known.view(n * h * w, total)
+        context = self._features(hyper, sizes.plane, h, w, previous).view(n * h * w, -1)
+        features = context.shape[1] - total
+        tokens = context[:, features:]  # of the latents that are known
         latents = np.empty((n * h * w, total), dtype=np.float64)
         parity = np.tile(np.add.outer(np.arange(h), np.arange(w)).reshape(-1) % 2, n)
         positions = [np.flatnonzero(parity == p) for p in (0, 1)]
@@ -165,18 +165,18 @@ class EntropyModel:
         for g, group in enumerate(self.widths.groups):
             part = slice(first, first + group)
             log2 = torch.from_numpy(sizes.log2[part]).to(self.device, self.dtype)
-            inverse = torch.from_numpy(sizes.inverse[part]).to(self.device, torch.float64)
+            # 2^-12 units * 2^-12 steps per unit, to 2^-6 steps
+            inverse = torch.from_numpy(sizes.inverse[part] * 2.0**-18).to(self.device)
             fixed = torch.from_numpy(sizes.fixed[part]).to(self.device, torch.float64)
             for p in (0, 1):
                 if len(positions[p]) == 0:  # a single latent has no odd position
                     continue
                 mix, spatial, widen, out = self.contexts[2 * g + p]
-                context = torch.cat([features, known[..., : first + group * p]], dim=-1)
-                hidden = spatial(mix(context)).reshape(n * h * w, -1)[index[p]]  # CUDA lays channels out otherwise
+                mixed = mix(context[:, : features + first + group * p]).view(n, h, w, -1)
+                hidden = spatial(mixed).reshape(n * h * w, -1).index_select(0, index[p])  # CUDA lays channels out otherwise
                 predicted = out(widen(hidden))
-                table_ids = _scale_index(predicted[:, group:] - log2).to(torch.uint8).cpu().numpy()
-                # 2^-12 units * 2^-12 steps per unit, to 2^-6 steps
-                mean = (predicted[:, :group].double() * inverse * 2.0**-18 + 0.5).floor_()
+                table_ids = _scale_index(predicted[:, group:] - log2).cpu().numpy().astype(np.uint8)
+                mean = (predicted[:, :group] * inverse).add_(0.5).floor_()
                 mean.clamp_(-SYMBOL_LIMIT * 64, SYMBOL_LIMIT * 64)
                 symbols = yield Step(table_ids, mean.cpu().numpy(), positions[p], part)
                 value = torch.from_numpy(symbols).to(self.device).double() * 64 + mean
@@ -188,7 +188,7 @@ class EntropyModel:
 
 def _in_units(value: Tensor, fixed: Tensor) -> Tensor:
     """Integers in 2^-6 steps, times 2^-16 units of latents per step, to 1/64 units within an activation's limits."""
-    return (value * fixed * 2.0**-16 + 0.5).floor_().clamp_(-LIMIT, LIMIT)
+    return (value * (fixed * 2.0**-16)).add_(0.5).floor_().clamp_(-LIMIT, LIMIT)
 
 
 def _shuffle(tokens: Tensor) -> Tensor:
@@ -199,7 +199,8 @@ def _shuffle(tokens: Tensor) -> Tensor:
 
 def _scale_index(log2_scale: Tensor) -> Tensor:
     """log2 of a scale in steps (integers, 1/64) to its table: six an octave, table 0 at 0.11 steps (log2 = -204 / 64)."""
-    return ((log2_scale.clamp(-4096, 4096) + 204) * 6 + 32).mul_(2.0**-6).floor_().clamp_(0, SCALE_TABLES - 1)
+    # What is too large for exact sums is far beyond the limits.
+    return (log2_scale + 204).mul_(6 / 64).add_(0.5).floor_().clamp_(0, SCALE_TABLES - 1)
 
 
 class LatentDecoder:
@@ -244,13 +245,17 @@ class LatentEncoder:
         A residual just above a half costs more bits than it saves distortion (rate-distortion optimised rounding, Sullivan
         1996); the decoder knows nothing of it.
         """
+        if kept is not None:
+            symbols = np.zeros(step.table_ids.shape, np.int32)
+            here = np.flatnonzero(kept[step.positions])
+            part = Step(step.table_ids[here], step.means[here], step.positions[here], step.channels)
+            symbols[here] = self.quantise(scaled, part)
+            return symbols
         residual = scaled[step.positions, step.channels] - step.means.astype(np.float32) * (1 / 64)
         magnitude = np.abs(residual)
         magnitude += (0.5 - self.dead_zone)[step.table_ids]
         symbols = np.copysign(np.floor(magnitude, out=magnitude), residual)
         symbols[step.table_ids == 0] = 0  # table 0 is certain and not coded
-        if kept is not None:
-            symbols[~kept[step.positions]] = 0
         return np.clip(symbols, -SYMBOL_LIMIT, SYMBOL_LIMIT).astype(np.int32)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .video_transform import BLOCK
+from .video_transform import BLOCK, places
 
 _BESIDE = (-1, 0), (1, 0), (0, -1), (0, 1)  # rows and columns to the blocks above, below, left and right
 # Eighths that the vectors of the block above and of that on the left have in the upper left quarter of a block.
@@ -25,8 +25,9 @@ _LEFT = (2, 1, 1, 1), (2, 2, 1, 1), (2, 2, 1, 1), (2, 2, 1, 1)
 
 
 @functools.lru_cache(maxsize=8)
-def _strips(block: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """The half of a block of `block` samples that is next to each neighbour: rows, columns and weights (4, block^2 / 2)."""
+def _strips(block: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The half of a block of `block` samples each way that is next to each neighbour: samples in raster order and weights
+    (4, block^2 / 2)."""
     with torch.inference_mode(False):  # kept, and used in training too
         quarter = torch.tensor((_ABOVE, _LEFT), dtype=torch.float32, device=device) / 8
         whole = torch.cat([quarter, quarter.flip(2)], dim=2)
@@ -35,7 +36,7 @@ def _strips(block: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns = index[:, None].expand(block, block), index.expand(block, block)
         half = block // 2
         parts = [(rows < half, above), (rows >= half, above), (columns < half, left), (columns >= half, left)]
-        picked = [(rows[where], columns[where], weight[where]) for where, weight in parts]
+        picked = [((rows * block + columns)[where], weight[where]) for where, weight in parts]
         return tuple(map(torch.stack, zip(*picked)))
 
 
@@ -82,20 +83,21 @@ class Edges:
         return Edges(*map(filled, (vectors, row, column, side, torch.ones_like(row))), (h, w))
 
     def blend(self, moved: Tensor, source: Tensor) -> Tensor:
-        """A plane as moved block by block, with what blocks overlap. source: the plane that it was moved from."""
+        """A plane as moved block by block, (B, C, n, block^2), with what blocks overlap. source: the plane that it was moved
+        from."""
         b, n = self.rows.shape
         if n == 0:
             return moved
         count, height, width = source.shape[1:]
         block = height // self.shape[0]
-        strips = _strips(block, source.device)
-        y, x = (at[..., None] * block + strip[self.sides] for at, strip in zip((self.rows, self.columns), strips))
-        unit = 4 * BLOCK / block / 2  # of vectors, as in `warp`
-        move = self.vectors[..., None, :].float()
-        across, down = ((at + 0.5) * (2 / size) - 1 for at, size in ((x, width), (y, height)))
-        grid = torch.stack([across + move[..., 0] / (unit * width), down + move[..., 1] / (unit * height)], dim=-1)
+        strips, weights = _strips(block, source.device)
+        place = ((self.rows * self.shape[1] + self.columns) * block**2)[..., None] + strips[self.sides]
+        unit = torch.tensor([width, height], device=source.device) * (4 * BLOCK / block / 2)  # of vectors, as in `warp`
+        move = self.vectors.permute(2, 0, 1).contiguous() / unit.view(2, 1, 1)
+        grid = places(height, width, block, source.device).flatten(1)[:, place] + move[..., None]
+        grid = grid.permute(1, 2, 3, 0)
         there = F.grid_sample(source.float(), grid, mode="bicubic", padding_mode="border", align_corners=False).flatten(2)
-        place = (y * width + x).view(b, 1, -1).expand(b, count, -1)
+        place = place.view(b, 1, -1).expand(b, count, -1)
         flat = moved.flatten(2)
-        weight = (strips[2][self.sides] * self.real[..., None]).view(b, 1, -1)
+        weight = (weights[self.sides] * self.real[..., None]).view(b, 1, -1)
         return flat.scatter_add(2, place, (there - flat.gather(2, place)) * weight).view(moved.shape)

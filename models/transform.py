@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 FEATURES = 192  # 8 * 8 * 3: one feature per sample of an 8x8 RGB patch
 LATENTS = 320
+STRIP = 2**13  # positions of which the wide half of a block is computed at once, without a gradient
 QUALITY_ROWS = 11  # rows of every quality-dependent table; quality 0..100 is row 0..10, linear between rows
 
 
@@ -54,10 +55,17 @@ class GatedBlock(nn.Module):
             interpolate_rows(t, row)[:, :, None, None].to(x.dtype)
             for t in (self.mix_scale, self.gate_scale, self.gate_shift)
         )
-        branch = self.spatial(F.leaky_relu(self.mix_in(x), 0.01))
+        branch = self.spatial(F.leaky_relu(self.mix_in(x), 0.01, inplace=True))
         x = x + mix_scale * self.mix_out(branch)
-        gate, value = self.expand(x).chunk(2, dim=1)
-        return x + gate_scale * self.project(F.silu(gate + gate_shift) * value)
+        if torch.is_grad_enabled() or x[0, 0].numel() <= STRIP:
+            return self._gated(x, gate_scale, gate_shift)
+        strips = x.split(max(STRIP // x.shape[3], 1), dim=2)  # so that what is wide never stands in memory as a whole
+        return torch.cat([self._gated(strip, gate_scale, gate_shift) for strip in strips], dim=2)
+
+    def _gated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        weight, bias = self.expand.weight.chunk(2), self.expand.bias.chunk(2)
+        gate, value = (F.conv2d(x, *half) for half in zip(weight, bias))  # each contiguous, unlike halves of one result
+        return x + scale * self.project(F.silu(gate + shift, inplace=True) * value)
 
 
 class Analysis(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .motion import AFTER, ALL, BEFORE, DIRECT
 from .overlap import Edges
-from .video_transform import motion_tokens, move_latents, pack, warp
+from .video_transform import motion_tokens, move_latents, pack, pack_blocks, warp, warped_blocks
 
 TOLD = 8  # numbers that the entropy model is told of each position
 
@@ -59,11 +59,11 @@ def predict(sources: Sequence[Source], fields: Tensor, modes: Tensor, overlapped
     parts = shares(modes, len(sources))
     packed = []
     for source, field, part in zip(sources, fields.unbind(1), parts):
-        planes = [warp(plane, field) for plane in (source.y, source.uv)]
+        planes = [warped_blocks(plane, field) for plane in (source.y, source.uv)]
         if overlapped:
             edges = Edges.of(field, part[:, 0] > 0)
             planes = [edges.blend(plane, there) for plane, there in zip(planes, (source.y, source.uv))]
-        packed.append(pack(*planes))
+        packed.append(pack_blocks(*planes, columns=field.shape[2]))
     memory = [warp(s.features, field, "bilinear") for s, field in zip(sources, fields.unbind(1))]
     if len(sources) == 1:
         return Prediction(packed[0], torch.zeros_like(packed[0]), memory[0], fields, modes)

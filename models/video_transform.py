@@ -13,6 +13,7 @@ horizontal first.
 from __future__ import annotations
 
 import functools
+import math
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +33,14 @@ CHROMA = (64 / 16 / 6) ** 0.5
 
 def pack(y: Tensor, uv: Tensor) -> Tensor:
     """Planes to blocks (B, 96, H/8, W/8)."""
-    packed = torch.cat([F.pixel_unshuffle(y, 8), F.pixel_unshuffle(uv, 4) * CHROMA], dim=1)
-    return packed.contiguous(memory_format=torch.channels_last)
+    return pack_blocks(to_blocks(y, BLOCK), to_blocks(uv, BLOCK // 2), y.shape[3] // BLOCK)
+
+
+def pack_blocks(y: Tensor, uv: Tensor, columns: int) -> Tensor:
+    """The same of blocks (B, 1, n, 64) and (B, 2, n, 16), in rows of so many."""
+    b, _, n, _ = y.shape
+    packed = torch.cat([y[:, 0], (uv * CHROMA).transpose(1, 2).reshape(b, n, -1)], dim=2)
+    return packed.view(b, n // columns, columns, -1).permute(0, 3, 1, 2)  # which is channels_last
 
 
 def unpack(packed: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,24 +48,45 @@ def unpack(packed: Tensor) -> tuple[Tensor, Tensor]:
     return F.pixel_shuffle(packed[:, :64], 8), F.pixel_shuffle(packed[:, 64:] / CHROMA, 4)
 
 
+def to_blocks(planes: Tensor, block: int) -> Tensor:
+    """Planes (B, C, h, w) to the samples of their blocks, in raster order: (B, C, n, block^2)."""
+    b, c, h, w = planes.shape
+    return planes.reshape(b, c, h // block, block, w // block, block).transpose(3, 4).reshape(b, c, -1, block**2)
+
+
+def from_blocks(blocks: Tensor, h: int, w: int) -> Tensor:
+    """The inverse."""
+    b, c, _, size = blocks.shape
+    block = math.isqrt(size)
+    return blocks.view(b, c, h // block, w // block, block, block).transpose(3, 4).reshape(b, c, h, w)
+
+
 def warp(source: Tensor, vectors: Tensor, mode: str = "bicubic") -> Tensor:
     """What each block finds in `source` (B, C, h, w) of any resolution, edges continued; same shape."""
+    return from_blocks(warped_blocks(source, vectors, mode), *source.shape[2:])
+
+
+def warped_blocks(source: Tensor, vectors: Tensor, mode: str = "bicubic") -> Tensor:
+    """The same as `to_blocks` gives it, which takes fewer copies."""
     h, w = source.shape[2:]
-    rows, columns = vectors.shape[1:3]
+    b, rows, columns = vectors.shape[:3]
     block = h // rows
     unit = torch.tensor([w, h], device=source.device) * (4 * BLOCK / block / 2)  # quarters of a pixel in half the side
-    move = vectors.to(torch.float32) / unit
-    grid = (move[:, :, None, :, None] + _places(h, w, source.device).view(rows, block, columns, block, 2)).view(-1, h, w, 2)
-    return F.grid_sample(source.float(), grid, mode=mode, padding_mode="border", align_corners=False)
+    # Planes of x and y, which are added much faster than pairs.
+    move = vectors.permute(3, 0, 1, 2).contiguous() / unit.view(2, 1, 1, 1)
+    grid = move.flatten(2)[..., None] + places(h, w, block, source.device)[:, None]
+    grid = grid.view(2, b, rows, -1).permute(1, 2, 3, 0)
+    found = F.grid_sample(source.float(), grid, mode=mode, padding_mode="border", align_corners=False)
+    return found.reshape(b, source.shape[1], rows * columns, -1)
 
 
-@functools.lru_cache(maxsize=8)
-def _places(h: int, w: int, device: torch.device) -> Tensor:
-    """Where the samples of a plane stand, as `grid_sample` counts: (h, w, 2)."""
+@functools.lru_cache(maxsize=16)
+def places(h: int, w: int, block: int, device: torch.device) -> Tensor:
+    """Where the samples of the blocks of a plane stand, as `grid_sample` counts: horizontal and vertical, (2, n, block^2)."""
     with torch.inference_mode(False):  # kept, and used in training too
         x = (torch.arange(w, device=device) + 0.5) * (2 / w) - 1
         y = (torch.arange(h, device=device) + 0.5) * (2 / h) - 1
-        return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+        return to_blocks(torch.stack(torch.meshgrid(x, y, indexing="xy"))[None], block)[0]
 
 
 class Trunk(nn.Module):
@@ -111,7 +139,7 @@ class VideoSynthesis(nn.Module):
         known = [latents, (prediction - 0.5) * GAIN, memory]
         if difference is not None:
             known.append(difference * GAIN)
-        x = self.trunk(torch.cat(known, dim=1), row)
+        x = self.trunk(torch.cat([part.contiguous(memory_format=torch.channels_last) for part in known], dim=1), row)
         change = (self.patch(latents) + self.correct(x)) * (active / GAIN)
         return prediction + change, self.features(x).clamp(-1, 1)
 
@@ -127,8 +155,9 @@ def move_latents(latents: Tensor, vectors: Tensor) -> Tensor:
     move = torch.div(total + position // 2, position, rounding_mode="floor")
     x = (torch.arange(w, device=latents.device) + move[..., 0]).clamp(0, w - 1)
     y = (torch.arange(h, device=latents.device)[:, None] + move[..., 1]).clamp(0, h - 1)
-    index = (y * w + x).view(b, 1, h * w).expand(b, count, h * w)
-    return latents.flatten(2).gather(2, index).view(latents.shape)
+    index = y * w + x + torch.arange(0, b * h * w, h * w, device=latents.device).view(b, 1, 1)
+    tokens = latents.permute(0, 2, 3, 1).reshape(b * h * w, count)
+    return tokens.index_select(0, index.flatten()).view(b, h, w, count).permute(0, 3, 1, 2)
 
 
 def active_blocks(in_steps: Tensor, fields: Tensor) -> Tensor:

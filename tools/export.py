@@ -46,7 +46,7 @@ from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tab
 from vqc.tools.train.clips import FIRST_ORDER, STRUCTURES, Walk, list_clips, load_clips, random_walk
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
-from vqc.video_encoding import DEEPER, THRIFT, qualities_for
+from vqc.video_quality import DEEPER, THRIFT, qualities_for
 
 
 def export_entropy(net: HyperpriorNet) -> dict[str, Tensor]:

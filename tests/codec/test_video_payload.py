@@ -23,14 +23,17 @@ HEADER = VideoHeader("vid1", b"12345678", 1, "img1", b"abcdefgh", 352, 288, 1, 1
     st.integers(0, 10**6),
     st.sampled_from([None, 1, 3, 4, 16]),
     st.none() | st.integers(0, 1000),
+    st.none() | st.integers(0, 1000),
 )
-def test_groups_come_back(steps, first, quality, qualities, intra, predicted, number, run, enhancement):
+def test_groups_come_back(steps, first, quality, qualities, intra, predicted, number, run, enhancement, raised):
     ticks = [first]
     for step in steps[1:]:
         ticks.append(ticks[-1] + step)
     whole, rest = divmod(len(ticks) - 1, run or 1)
     runs = None if run is None else (run,) * whole + (1,) * rest
-    group = Group(tuple(ticks), quality, tuple(qualities), intra, predicted, runs, 0 if run is None else number, enhancement)
+    raises = tuple(raised * (k % 3 > 0) for k in range(len(runs))) if raised and runs and len(runs) > 1 else ()
+    short = 0 if run is None else number
+    group = Group(tuple(ticks), quality, tuple(qualities), intra, predicted, runs, short, enhancement, raises)
     payload = pack_group(group, HEADER, number)
     assert unpack_group(Segment(number, FRAMES, payload, 0), HEADER) == group
 
@@ -68,6 +71,19 @@ def test_qualities_go_by_depth_in_runs_and_in_turn_without():
 
     assert qualities(None, 4) == [(1, 30), (2, 20), (3, 30)]
     assert qualities((4, 1), 6) == [(4, 30), (2, 20), (1, 20), (3, 20), (5, 30)]
+
+
+def test_runs_can_be_better_than_the_qualities_say_but_not_beyond_the_best():
+    group = Group(tuple(range(8)), 10, (950, 20), b"", b"", (4, 1, 2), raises=(0, 100, 30))
+    levels = [(place.number, quality) for places, quality in group.levels(two_before=True) for place in places]
+    assert levels == [(4, 950), (2, 20), (1, 20), (3, 20), (5, 1000), (7, 980), (6, 50)]
+
+
+@pytest.mark.parametrize("raises", [(1,), (1, 2, 3)], ids=["too few", "too many"])
+def test_raises_that_do_not_fit_are_corrupt(raises):
+    group = Group(tuple(range(9)), 10, (10,), b"", b"", (4, 4), raises=raises)
+    with pytest.raises(Corrupt, match="runs"):
+        unpack_group(Segment(0, FRAMES, pack_group(group, HEADER, 0), 0), HEADER)
 
 
 @pytest.mark.parametrize("ticks", [(5, 5), (5, 4)])

@@ -36,7 +36,7 @@ def run(n, sides, h, w, before, syntax, symbols_of, two_before=False):
         if step.part == "merges":
             assert syntax.merges and step.table_ids.min() >= TWO_BEFORE_TABLES
         elif two_before and sides == 2:
-            assert SHAPED_TABLES <= step.table_ids.min() and step.table_ids.max() < TWO_BEFORE_TABLES
+            assert step.table_ids.min() >= SHAPED_TABLES and step.table_ids.max() < TWO_BEFORE_TABLES
         else:
             assert step.table_ids.max() < SHAPED_TABLES
         written.append(symbols)
@@ -57,7 +57,8 @@ def random_motion(n, sides, h, w, reach, rng):
 
 
 def same(one, other):
-    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("modes", "squares", "blocks", "shapes", "merges"))
+    parts = ("modes", "squares", "blocks", "shapes", "merges")
+    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in parts)
 
 
 SIZES = {"n": st.integers(1, 3), "h": st.integers(1, 5), "w": st.integers(1, 5), "seed": st.integers(0, 2**32 - 1)}

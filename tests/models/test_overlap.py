@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vqc.models.overlap import Edges
-from vqc.models.video_transform import warp
+from vqc.models.video_transform import from_blocks, warped_blocks
 
 ABOVE = np.array([[2, 2, 2, 2, 2, 2, 2, 2], [1, 1, 2, 2, 2, 2, 1, 1], [1] * 8, [1] * 8])
 LEFT = np.array([[2, 1, 1, 1]] + [[2, 2, 1, 1]] * 6 + [[2, 1, 1, 1]])
@@ -49,7 +49,8 @@ def test_blocks_overlap_as_in_h263(block):
     used = rng.random((2, h, w)) < 0.8
     field = torch.from_numpy(pixels * 4 * 8 // block).to(torch.int16)
     source = torch.from_numpy(planes)
-    blended = Edges.of(field, torch.from_numpy(used)).blend(warp(source, field), source)
+    blended = Edges.of(field, torch.from_numpy(used)).blend(warped_blocks(source, field), source)
+    blended = from_blocks(blended, h * block, w * block)
     for n in range(2):
         expected = plainly(planes[n, 0], pixels[n], used[n], block)
         np.testing.assert_allclose(blended[n, 0].numpy(), expected, atol=1e-5)
@@ -57,7 +58,7 @@ def test_blocks_overlap_as_in_h263(block):
 
 def test_what_moves_as_one_is_as_without_overlap():
     source, field = torch.rand(1, 2, 16, 24), torch.full((1, 4, 6, 2), 5, dtype=torch.int16)
-    moved = warp(source, field)
+    moved = warped_blocks(source, field)
     assert Edges.of(field, torch.ones(1, 4, 6, dtype=torch.bool)).blend(moved, source) is moved
     other = field.clone()
     other[0, 0, 0] = 0

@@ -23,7 +23,7 @@ from vqc.motion_refinement import Reference, refine, with_older, worth_of_error
 from vqc.motion_search import Found, MotionSearch, quantiser
 from vqc.persistence import MOST
 from vqc.planes import join, split
-from vqc.video_encoding import LEVEL_QUALITY, PLAIN, enhancement_quality, picture_quality
+from vqc.video_quality import LEVEL_QUALITY, PLAIN, enhancement_quality, picture_quality
 
 EXTENSIONS = {".mkv", ".mp4", ".mov", ".webm", ".avi", ".y4m"}
 INTRA_ROWS = (0.0, 2.5, 5.0, 7.5, PLAIN / 100)  # quality rows at which first frames are coded

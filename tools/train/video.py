@@ -38,7 +38,7 @@ from vqc.tools.train.clips import (
 from vqc.tools.train.dct import start_from_dct
 from vqc.tools.train.loop import Settings, device_of, parse, train
 from vqc.tools.train.restore import load_start
-from vqc.video_encoding import LEVEL_QUALITY, THRIFT, picture_quality
+from vqc.video_quality import LEVEL_QUALITY, THRIFT, picture_quality
 
 NAMES = ("y", "uv", "features", "latents")  # of a reference
 SHARES = (4, 1, 1)  # how often units are made of runs of the lengths of STRUCTURES

@@ -100,23 +100,26 @@ class VqcSound(Vqc):
 
 @dataclass(frozen=True)
 class VqcVideo(Vqc):
-    """gop: frames from one intra frame to the next; 0: one only. bframes: most frames in a row predicted from both sides."""
+    """gop: frames from one intra frame to the next; 0: one only. bframes: most frames in a row predicted from both sides.
+    steady: whether the quality of long groups is held."""
 
     MEDIUM, DEFAULT = VIDEO, weights.VIDEO_MODEL
     gop: int = 32
     bframes: int = 3
+    steady: bool = False
 
     def encode(self, original: Film, setting: Setting) -> bytes:
         rate, period = original.rate, self.gop or len(original.frames)
         planes = zip(*split(original.frames))
         frames = (Frame(y[0], uv, number, 1 / rate) for number, (y, uv) in enumerate(planes))
         if not self.model:
-            choices = {"group": period, "bframes": self.bframes, "device": self.device, "threads": self.threads}
-            return vqc.encode(frames, fps=rate, quality=setting, **choices)
+            choices = {"group": period, "bframes": self.bframes, "steady": self.steady}
+            return vqc.encode(frames, fps=rate, quality=setting, device=self.device, threads=self.threads, **choices)
         torch.set_num_threads(self.threads)
         kind = VideoFormat(original.width, original.height, 1 / rate, rate, len(original.frames))
         header = video_header(kind, round(setting * 10), None, period, self.model)
-        return _file(header, group_segments(frames, Settings(header, torch.device(self.device), self.bframes + 1)))
+        settings = Settings(header, torch.device(self.device), self.bframes + 1, self.steady)
+        return _file(header, group_segments(frames, settings))
 
     def decode(self, data: bytes) -> Film:
         film = vqc.decode(data, device=self.device, threads=self.threads)
