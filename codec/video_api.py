@@ -58,8 +58,8 @@ def write_video(
     """Codes frames to a file as they come, and the sound after the frames it belongs to.
 
     run: frames that are coded together at most, all but the last predicted from both sides; 1 codes without delay.
-    steady: whether the quality of long groups is held. bitrate: of the frames, in kbit/s: kept to from group to group, beginning
-    at `quality`. track: blocks (C, n) of the sound; its packets where `kind` says that they are copied.
+    steady: whether the quality of long groups is held. bitrate: of the frames, in kbit/s: kept to from group to group, from
+    `quality` on. track: blocks (C, n) of the sound; its packets where `kind` says that they are copied.
     """
     sound = None
     if kind.sound is not None and kind.track is not None:

@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "weights"
 # The models that encode when none is asked for.
 IMAGE_MODEL = "img1"
 AUDIO_MODEL = "aud2"
-VIDEO_MODEL = "vid6"
+VIDEO_MODEL = "vid7"
 TOKEN_MODEL = "rvq2"  # sound by vector quantisation, whose indices are tokens
 # How names of models of sound begin: scalar and vector quantised.
 SCALAR_ROUTE, VECTOR_ROUTE = "aud", "rvq"
