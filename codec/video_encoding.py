@@ -15,7 +15,7 @@ from vqc.models import weights
 from vqc.models.colour import planes_to_rgb
 from vqc.models.entropy_model import QUALITY_MAX, Step
 from vqc.models.frame_order import Place, levels
-from vqc.models.motion import Motion, to_fields, to_motion
+from vqc.models.motion import Motion, to_motion
 from vqc.models.motion_coding import MotionStep
 from vqc.models.trace import Trace
 from vqc.models.video_hyperprior import SQUARE, VideoDecoder
@@ -221,8 +221,7 @@ class GroupEncoder:
             y = split(self._waiting[place.number])[0][0]
             better.append(motion_refinement.refine(one, sources, y, worth, fields, place.older is not None))
         fields, modes = (np.stack([getattr(one, part) for one in better]) for part in ("fields", "modes"))
-        motion = to_motion(fields, modes, expected, self.decoder.syntax.merges)
-        return motion, to_fields(motion, expected)
+        return to_motion(fields, modes, expected, self.decoder.syntax.merges)
 
     def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
         """worths: see `refine_picture`; None: of a picture that serves no other frame, for which that takes too long."""

@@ -19,6 +19,7 @@ import numpy as np
 ALL, BEFORE, AFTER, DIRECT = range(4)
 # Where a vector comes from: as predicted, that of a square beside it, or told by how it differs from its prediction.
 PREDICTED, LEFT, ABOVE, BESIDE, NEW = range(5)
+_KNOWN = 5  # it is no matter: the vector is known
 # How a square is divided: not, into an upper and a lower half, a left and a right one, or its four blocks.
 WHOLE, ROWS, COLUMNS, QUARTERS = range(4)
 LIMIT = 2**15 - 1  # of the components of vectors
@@ -89,10 +90,10 @@ def merges_of(squares: np.ndarray) -> np.ndarray:
 
 def to_motion(
     fields: np.ndarray, modes: np.ndarray, expected: np.ndarray | None = None, merged: bool = False
-) -> Motion:
-    """Fields to what is coded of them. expected: fields of the same shape, which DIRECT squares take. merged: whether vectors
-    are taken from squares beside them where that is possible. What no mode uses is left to prediction, so `to_fields` tells
-    the fields that decoders will find."""
+) -> tuple[Motion, np.ndarray]:
+    """Fields to what is coded of them, and the fields that `to_fields` will make of that: what no mode uses is left to
+    prediction. expected: fields of the same shape, which DIRECT squares take. merged: whether vectors are taken from squares
+    beside them where that is possible."""
     n, sides, rows, columns = fields.shape[:4]
     motion = Motion.none(n, sides, rows // 2, columns // 2)
     motion.modes = modes.astype(np.int32)
@@ -105,7 +106,7 @@ def to_motion(
         motion.squares *= (motion.merges == NEW)[..., None]
     motion.blocks = np.stack([blocks[:, :, y::2, x::2] - squares for y, x in _OTHERS]) * coded[..., None]
     motion.shapes = shapes_of(motion.blocks)
-    return motion
+    return motion, _assembled(squares, motion, expected)
 
 
 def shapes_of(blocks: np.ndarray) -> np.ndarray:
@@ -131,6 +132,12 @@ def to_fields(motion: Motion, expected: np.ndarray | None = None) -> np.ndarray:
     """The inverse; vectors are kept within 16 bits whatever was coded."""
     n, sides, h, w = motion.squares.shape[:4]
     squares = _inferred(motion.squares, np.zeros((n, sides, h, w), bool), motion.modes, expected, motion.merges)
+    return _assembled(squares, motion, expected)
+
+
+def _assembled(squares: np.ndarray, motion: Motion, expected: np.ndarray | None) -> np.ndarray:
+    """Fields of squares (n, s, h, w, 2) whose vectors are known."""
+    n, sides, h, w = squares.shape[:4]
     fields = np.empty((n, sides, 2 * h, 2 * w, 2), np.int64)
     fields[:, :, ::2, ::2] = squares
     for (y, x), block in zip(_OTHERS, motion.blocks):
@@ -152,47 +159,47 @@ def _inferred(
     """Vectors of squares (n, s, h, w, 2): where `known`, the value; of DIRECT squares those expected; else value and
     prediction, or what they are merged with."""
     result = np.empty(values.shape, np.int64)
-    given = known
     if expected is not None:
         direct = (modes == DIRECT)[:, None]
-        given, values = known | direct, np.where(direct[..., None], expected[:, :, ::2, ::2], values)
+        known, values = known | direct, np.where(direct[..., None], expected[:, :, ::2, ::2], values)
+    sources = np.where(known, _KNOWN, NEW if merges is None else merges)
     for frame, side in np.ndindex(values.shape[:2]):
-        at = given[frame, side].tolist() if given[frame, side].any() else None
-        taken = None if merges is None or (merges[frame, side] == NEW).all() else merges[frame, side].tolist()
+        at = sources[frame, side].tolist()
         for component in (0, 1):
-            result[frame, side, ..., component] = _undo_prediction(values[frame, side, ..., component].tolist(), at, taken)
+            result[frame, side, ..., component] = _undo_prediction(values[frame, side, ..., component].tolist(), at)
     return result
 
 
-def _undo_prediction(
-    differences: list[list[int]], known: list[list[bool]] | None = None, merges: list[list[int]] | None = None
-) -> list[list[int]]:
-    """One component of all squares, as `predictions` has them. Plain loops: each square waits for the one left of it.
+def _undo_prediction(values: list[list[int]], sources: list[list[int]]) -> list[list[int]]:
+    """One component of all squares, as `predictions` has them, in the place of the differences. Plain loops: each square waits
+    for the one left of it.
 
-    known: where it is not the difference that is given, but the value.
+    sources: where each comes from; if _KNOWN, it is not the difference that is given, but the value.
     """
-    rows: list[list[int]] = []
-    for y, row in enumerate(differences):
-        values: list[int] = []
-        above, left, last = rows[-1] if rows else None, 0, len(row) - 1
-        for x, value in enumerate(row):
-            if known is not None and known[y][x]:
-                left = value
-            else:
-                if above is not None:
-                    up, beside = above[x], above[x + 1] if x < last else above[x - 1] if x else 0
-                else:
+    last = len(values[0]) - 1
+    above = None
+    for row, row_sources in zip(values, sources):
+        left = 0
+        for x, source in enumerate(row_sources):
+            if source == _KNOWN:
+                left = row[x]
+                continue
+            if source != LEFT:
+                if above is None:
                     up = beside = 0
-                merge = NEW if merges is None else merges[y][x]
-                if merge == ABOVE:
+                else:
+                    up, beside = above[x], above[x + 1] if x < last else above[x - 1] if x else 0
+                if source == ABOVE:
                     left = up
-                elif merge == BESIDE:
+                elif source == BESIDE:
                     left = beside
-                elif merge != LEFT:
+                else:
                     if above is not None:
                         low, high = (left, up) if left < up else (up, left)
                         left = low if beside < low else high if beside > high else beside
-                    left = min(max(left + value, -LIMIT), LIMIT)
-            values.append(left)
-        rows.append(values)
-    return rows
+                    left += row[x]
+                    if not -LIMIT <= left <= LIMIT:
+                        left = LIMIT if left > 0 else -LIMIT
+            row[x] = left
+        above = row
+    return values

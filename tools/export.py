@@ -32,7 +32,7 @@ from vqc.models.hyper_contexts import HYPER_SETS
 from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
-from vqc.models.motion import Motion, to_fields, to_motion
+from vqc.models.motion import Motion, to_motion
 from vqc.models.motion_coding import TABLES as MOTION_TABLES
 from vqc.models.motion_coding import MotionStep, Surprise, Syntax, motion_steps
 from vqc.models.trace import Trace, expected_fields, surprise_of
@@ -136,8 +136,8 @@ def count_clips(encoder: VideoEncoder, decoder: VideoDecoder, arguments: argpars
             depth = min(places[0].depth, len(DEEPER) - 1)
             level_quality = qualities_for(quality)[depth]
             expected = decoder.expected(places, traces, h, w)
-            motion = to_motion(np.stack([c.fields for c in crops]), np.stack([c.modes for c in crops]), expected, True)
-            fields = to_fields(motion, expected)
+            found = (np.stack([getattr(c, part) for c in crops]) for part in ("fields", "modes"))
+            motion, fields = to_motion(*found, expected, True)
             prediction = decoder.predict([[references[n] for n in p.sources] for p in places], fields, motion.modes)
             latents = encoder.analyse(y, uv, prediction)
             scaled = in_steps(decoder, latents, level_quality)
@@ -189,7 +189,7 @@ def count_motion(found: list[Found], length: int, first: int, counts: SymbolCoun
         fields, modes = np.stack([one.fields for one in here]), np.stack([one.modes for one in here])
         n, sides, h, w = *fields.shape[:2], *modes.shape[1:]
         expected = np.stack([expected_fields(place, traces, fields.shape[2:4]) for place in places])
-        motion = to_motion(fields, modes, expected, True)
+        motion, fields = to_motion(fields, modes, expected, True)
 
         def code(step: MotionStep, motion: Motion = motion) -> np.ndarray:
             symbols = step.symbols(motion)
@@ -198,7 +198,7 @@ def count_motion(found: list[Found], length: int, first: int, counts: SymbolCoun
 
         before, two_before = surprise_of(places, traces, (h, w)), places[0].older is not None
         _, surprise = run_steps(motion_steps(n, sides, h, w, before, Syntax.of(MOTION_TABLES, True), two_before), code)
-        for i, (place, field) in enumerate(zip(places, to_fields(motion, expected))):
+        for i, (place, field) in enumerate(zip(places, fields)):
             left = Surprise(surprise.squares[i : i + 1], surprise.blocks[i : i + 1])
             traces[place.number] = Trace(None, left, field, place)
 

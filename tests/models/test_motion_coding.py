@@ -78,7 +78,7 @@ def test_all_motion_comes_back_and_that_of_the_next_frames_too(kind, reach, n, h
     writer = reader = None
     for _ in range(2):
         fields, modes, expected = random_motion(n, sides, h, w, reach, rng)
-        motion = to_motion(fields, modes, expected, syntax.merges)
+        motion, told = to_motion(fields, modes, expected, syntax.merges)
         written, (_, writer) = run(n, sides, h, w, writer, syntax, lambda step, m=motion: step.symbols(m), two_before)
         coded = coded_sides(modes, sides)
         parts = np.array([0, 1, 1, 3])[motion.shapes[coded]]
@@ -89,11 +89,12 @@ def test_all_motion_comes_back_and_that_of_the_next_frames_too(kind, reach, n, h
         motion.shapes *= syntax.shapes
         assert same(decoded, motion)
         result = to_fields(decoded, expected)
+        assert np.array_equal(told, result)
         coded = coded_sides(modes, sides).repeat(2, 2).repeat(2, 3)
         assert np.array_equal(result[coded], fields[coded])
         direct = np.broadcast_to((modes == DIRECT)[:, None], (n, sides, h, w)).repeat(2, 2).repeat(2, 3)
         assert np.array_equal(result[direct], expected[direct])
-        again = to_motion(result, modes, expected, syntax.merges)
+        again, _ = to_motion(result, modes, expected, syntax.merges)
         again.shapes *= syntax.shapes
         assert same(again, motion)  # what no mode uses is what decoders find for it
 
@@ -101,7 +102,7 @@ def test_all_motion_comes_back_and_that_of_the_next_frames_too(kind, reach, n, h
 @given(reach=st.sampled_from([0, 3, 200, 2**14]), **SIZES)
 def test_fields_of_models_without_modes_come_back(reach, n, h, w, seed):
     fields, _, _ = random_motion(n, 1, h, w, reach, np.random.default_rng(seed))
-    motion = to_motion(fields, np.full((n, h, w), ALL))
+    motion, _ = to_motion(fields, np.full((n, h, w), ALL))
     written, _ = run(n, 1, h, w, None, FIRST, lambda step: step.symbols(motion))
     queue = iter(written)
     _, (decoded, _) = run(n, 1, h, w, None, FIRST, lambda step: next(queue))
@@ -122,7 +123,7 @@ def test_any_symbols_make_fields_within_sixteen_bits(kind, n, h, w, seed):
 
 def test_a_field_that_moves_as_one_costs_nothing_but_its_first_vector():
     fields = np.full((1, 1, 8, 10, 2), (5, -3), np.int16)
-    motion = to_motion(fields, np.zeros((1, 4, 5), int))
+    motion, _ = to_motion(fields, np.zeros((1, 4, 5), int))
     assert np.count_nonzero(motion.blocks) == 0
     assert np.argwhere(motion.squares.any(-1)).tolist() == [[0, 0, 0, 0]]
 
@@ -133,14 +134,14 @@ def test_a_vector_is_taken_from_where_it_is_found_first():
     squares[0] = [(7, 7), above, beside]
     for vector, merge in ((2, 5), PREDICTED), (left, LEFT), (above, ABOVE), (beside, BESIDE), ((2, 6), NEW):
         squares[1] = [left, vector, (0, 0)]
-        motion = to_motion(squares.repeat(2, 0).repeat(2, 1)[None, None], np.full((1, 2, 3), ALL), merged=True)
+        motion, _ = to_motion(squares.repeat(2, 0).repeat(2, 1)[None, None], np.full((1, 2, 3), ALL), merged=True)
         assert motion.merges[0, 0, 1, 1] == merge
         assert motion.squares[0, 0, 1, 1].tolist() == ([0, 1] if merge == NEW else [0, 0])
 
 
 def test_squares_that_one_side_is_enough_for_have_one_vector():
     fields = np.random.default_rng(0).integers(1, 9, (1, 2, 4, 4, 2)).astype(np.int16)
-    motion = to_motion(fields, np.array([[[BEFORE, AFTER], [ALL, DIRECT]]]), np.zeros_like(fields))
+    motion, _ = to_motion(fields, np.array([[[BEFORE, AFTER], [ALL, DIRECT]]]), np.zeros_like(fields))
     assert motion.squares.any(-1).astype(int)[0, 1, 0, 0] == 0 and not motion.blocks[:, 0, 0, 0, 1].any()
     assert to_fields(motion, np.zeros_like(fields))[0, :, 2:, 2:].tolist() == np.zeros((2, 2, 2, 2)).tolist()
 
@@ -156,4 +157,4 @@ def test_fields_scale_with_the_distance_and_turn_with_its_sign():
 def test_narrow_fields_come_back(shape):
     field = np.random.default_rng(1).integers(-9, 9, shape).astype(np.int16)
     modes = np.full((1, shape[2] // 2, shape[3] // 2), ALL)
-    assert np.array_equal(to_fields(to_motion(field, modes)), field)
+    assert np.array_equal(to_fields(to_motion(field, modes)[0]), field)

@@ -16,7 +16,7 @@ from vqc.models.colour import planes_to_rgb, rgb_to_planes
 from vqc.models.entropy_model import quality_row
 from vqc.models.frame_order import levels
 from vqc.models.image_hyperprior import ImageDecoder, ImageEncoder
-from vqc.models.motion import to_fields, to_motion
+from vqc.models.motion import to_motion
 from vqc.models.trace import Trace, expected_fields
 from vqc.models.video_transform import BLOCK
 from vqc.motion_refinement import Reference, refine, with_older, worth_of_error
@@ -123,9 +123,9 @@ def search_motion(planes: np.ndarray, length: int, quality: int) -> list[Found]:
         sources = [references[number] for number in place.sources]
         y = planes[place.number, :height]
         one = refine(one, sources, y, worth_of_error(round(quality * LEVEL_QUALITY)), expected, place.older is not None)
-        fields = to_fields(to_motion(one.fields[None], one.modes[None], expected[None]), expected[None])[0]
-        found[place.number - 1] = Found(fields, one.modes)
-        traces[place.number] = Trace(fields=fields, place=place)
+        _, fields = to_motion(one.fields[None], one.modes[None], expected[None])
+        found[place.number - 1] = Found(fields[0], one.modes)
+        traces[place.number] = Trace(fields=fields[0], place=place)
     return found
 
 
