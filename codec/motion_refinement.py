@@ -11,6 +11,7 @@ Shapes: y (H, W), sides multiples of 16; fields (s, 2h, 2w, 2) in quarters of a 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -30,6 +31,7 @@ STRIP = 128  # rows that are made at once, which bounds memory
 # Bits of a square whose vector is as predicted, of one with that of a square beside it, of another, for each doubling of the
 # difference; of halves, of quarters, and of each vector of these; of each mode.
 SAME, MERGED, OTHER, DOUBLING, HALVES, QUARTERED, PART = 0.5, 2.5, 4.5, 2.0, 4.0, 4.0, 3.0
+LITTLE = 5.0  # bits for a square and its error: to look for less takes time and gains nothing
 MODE = {ALL: 1.5, BEFORE: 2.5, AFTER: 2.5, DIRECT: 0.5}
 MODE_TWO_BEFORE = {ALL: 3.5, BEFORE: 1.2, AFTER: 3.2, DIRECT: 0.8}  # where both sides are frames before
 
@@ -168,7 +170,7 @@ def _choose_modes(
     costs = {ALL: _cost([side.found for side in sides], target, worth), DIRECT: np.inf}
     costs[ALL] += sum(side.bits() for side in sides)
     if any(side.expected.any() for side in sides):
-        costs[DIRECT] = _cost([side.reference.moved(side.expected) for side in sides], target, worth)
+        costs[DIRECT] = _cost([side.found_as_expected for side in sides], target, worth)
     if len(sides) == 2:
         costs |= {mode: worth * side.error + side.bits() for mode, side in zip((BEFORE, AFTER), sides)}
     shape = costs[ALL].shape
@@ -210,11 +212,16 @@ class _Side:
         self.target, self.worth = target, worth
         self.error = _by_square((self.found - target) ** 2)
 
+    @functools.cached_property
+    def found_as_expected(self) -> np.ndarray:
+        """What blocks find with the vectors that are expected: (2h, 2w, 64)."""
+        return self.reference.moved(self.expected)
+
     def follow(self, squares: np.ndarray) -> None:
         """Gives some squares (h, w) the vectors that are expected."""
         blocks = _by_block(squares)
         self.vectors = np.where(blocks, self.expected, self.vectors)
-        self.found = np.where(blocks, self.reference.moved(self.expected), self.found)
+        self.found = np.where(blocks, self.found_as_expected, self.found)
         self.parts = self.part_bits()
 
     def field(self) -> np.ndarray:
@@ -226,8 +233,10 @@ class _Side:
         return _vector_bits(self.vectors[::2, ::2], self.known()) + self.parts
 
     def spread(self, allowed: np.ndarray | None = None) -> None:
-        """Lets squares choose again, in two halves of a checkerboard; only those that are `allowed` (h, w)."""
-        rows, columns = np.nonzero(np.ones((self.h, self.w), bool) if allowed is None else allowed)
+        """Lets squares choose again, in two halves of a checkerboard; only those that are `allowed` (h, w), and not those that
+        cost little as it is."""
+        costly = self.worth * self.error + self.bits() > LITTLE
+        rows, columns = np.nonzero(costly if allowed is None else costly & allowed)
         divided = self.parts[rows, columns] > 0
         self.divide(rows[divided], columns[divided])
         for half in (0, 1):
@@ -241,12 +250,12 @@ class _Side:
 
     def around(self, rows: np.ndarray, columns: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
         """Vectors that may fit squares: those `known` of them (4, n, 2), those to the right and below, their own where one
-        component is as predicted, none, and that expected."""
+        component is as predicted, and that expected."""
         squares = self.vectors[::2, ::2]
         own, predicted = squares[rows, columns], known[0]
         mixed = [np.stack([x[:, 0], y[:, 1]], axis=1) for x, y in ((own, predicted), (predicted, own))]
         after = [squares[np.minimum(rows + y, self.h - 1), np.minimum(columns + x, self.w - 1)] for y, x in ((0, 1), (1, 0))]
-        candidates = [*known, *after, *mixed, np.zeros((len(rows), 2), np.int64)]
+        candidates = [*known, *after, *mixed]
         return [*candidates, self.expected[2 * rows, 2 * columns]] if self.expected.any() else candidates
 
     def part_bits(self) -> np.ndarray:

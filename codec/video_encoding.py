@@ -172,7 +172,9 @@ class GroupEncoder:
                 return
             runs, self._first = self._first, []
             worths = self._judge(runs, last)
-            self._references[0] = self._code_picture(*to_tensors(self._waiting.pop(0), self.device), worths)
+            picture = self._code_picture(*to_tensors(self._waiting.pop(0), self.device), worths)
+            if picture is not None:
+                self._references[0] = picture
         for run in runs:
             self._code_run(run)
 
@@ -223,8 +225,9 @@ class GroupEncoder:
         fields, modes = (np.stack([getattr(one, part) for one in better]) for part in ("fields", "modes"))
         return to_motion(fields, modes, expected, self.decoder.syntax.merges)
 
-    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
-        """worths: see `refine_picture`; None: of a picture that serves no other frame, for which that takes too long."""
+    def _code_picture(self, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference | None:
+        """As it is decoded. worths: see `refine_picture`; None: of a picture that serves no other frame, for which that takes
+        too long, and whose decoded form nobody needs."""
         encoder = weights.image_encoder(self.header.intra, self.device)
         decoder = weights.image_decoder(self.header.intra, self.device)
         with span("transform"):
@@ -232,18 +235,20 @@ class GroupEncoder:
             latents = encoder.analyse(pixels, self.intra_quality)
         with span("refinement"):
             if worths is None:
-                hyper, worths = encoder.hyper(latents), np.ones([2 * n for n in grid_of(self.header)])
+                hyper = encoder.hyper(latents)
             else:
                 refiner = weights.image_refiner(self.header.intra, self.device)
                 latents, hyper = refine_picture(refiner, latents, y, uv, worths, self.intra_quality)
         self._intra, self._sink.digest, coded = code_latents(encoder, decoder, latents, hyper, self.intra_quality)
+        if worths is None and self.enhancement is None:
+            return None
         picture = picture_of(decoder, coded, *grid_of(self.header), self.intra_quality)
         return picture if self.enhancement is None else self._enhance(picture, y, uv, worths)
 
-    def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray) -> Reference:
+    def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
         """Codes what the picture lacks: in blocks that many later frames show, first."""
         quality = self.enhancement
-        thrift = torch.from_numpy(1 / worths).to(y)[None, None]
+        thrift = 1.0 if worths is None else torch.from_numpy(1 / worths).to(y)[None, None]
         with span("transform"):
             prediction = unmoved(picture)
             latents = self.encoder.analyse(y, uv, prediction)
