@@ -78,6 +78,8 @@ def read_predicted(decoder: VideoDecoder, group: Group, header: VideoHeader, dig
         first = decoder.first_motion_table if isinstance(step, MotionStep) else 0
         return read_step(source, step.table_ids.astype(np.uint16) + first)
 
+    if max(group.runs or (1,)) > 1 and not decoder.syntax.modes:
+        raise Corrupt(f"frames are predicted from both sides, which model '{header.model}' does not do")
     if group.enhancement is not None:
         if not decoder.enhances:
             raise Corrupt(f"a picture is enhanced, which model '{header.model}' does not do")

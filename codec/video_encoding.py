@@ -35,7 +35,7 @@ from .scene_cuts import SceneCuts
 from .timing import span
 from .video import Frame, VideoFormat
 from .video_decoding import grid_of, picture_of, remember
-from .video_payload import FRAMES, Group, pack_group
+from .video_payload import FRAMES, Group, pack_group, raised_quality
 from .video_quality import DEEPER, PLAIN, THRIFT, enhancement_quality, picture_quality, qualities_for
 
 GROUP = 32  # frames
@@ -160,7 +160,7 @@ class GroupEncoder:
             runs=runs,
             short=self.short,
             enhancement=self.enhancement,
-            raises=tuple(self._raises) if any(self._raises) else (),
+            raises=tuple(self._raises),
         )
         return Segment(self.number, FRAMES, pack_group(group, self.header, self.number), self._sink.digest)
 
@@ -270,7 +270,7 @@ class GroupEncoder:
         """leaf: no other frame is predicted from these, so that they need not be decoded here."""
         decoder, encoder = self.decoder, self.encoder
         depth = min(places[0].depth, len(DEEPER) - 1)
-        quality = min(self.qualities[depth] + self._raises[-1], QUALITY_MAX)
+        quality = raised_quality(self.qualities[depth], self._raises[-1])
         with span("motion refinement"):
             motion, fields = self._refined(places, found, quality)
         frames = [to_tensors(self._waiting.pop(place.number), self.device) for place in places]

@@ -54,8 +54,13 @@ class Group:
         run = -1
         for level in levels(self.runs, two_before):
             run += level[0].after is None
-            raised = self.raises[run] if self.raises else 0
-            yield level, min(self.qualities[min(level[0].depth, count - 1)] + raised, HIGHEST)
+            quality = self.qualities[min(level[0].depth, count - 1)]
+            yield level, raised_quality(quality, self.raises[run] if self.raises else 0)
+
+
+def raised_quality(quality: int, raised: int) -> int:
+    """Quality of frames of a run that is better by so much."""
+    return min(quality + raised, HIGHEST)
 
 
 def regular_ticks(header: VideoHeader, begin: int, count: int, first: int) -> tuple[int, ...]:
@@ -71,7 +76,7 @@ def regular_ticks(header: VideoHeader, begin: int, count: int, first: int) -> tu
 
 
 def pack_group(group: Group, header: VideoHeader, number: int) -> bytes:
-    """The payload of a segment. Raises ValueError for time stamps that do not rise, or below 0."""
+    """The payload of a segment. Raises ValueError for time stamps that do not rise, or below 0, and raises without runs."""
     first, count = group.ticks[0], len(group.ticks)
     regular = group.ticks == regular_ticks(header, number * header.group - group.short, count, first)
     head = pack_varint(2 * (count - 1) + (not regular)) + pack_varint(first)
@@ -80,6 +85,8 @@ def pack_group(group: Group, header: VideoHeader, number: int) -> bytes:
             if after <= before:
                 raise ValueError(f"time stamp {after} follows {before}")
             head += pack_varint(after - before)
+    if any(group.raises) and group.runs is None:
+        raise ValueError("qualities of runs, where there are none")
     head += pack_varint(group.intra_quality)
     if group.enhancement is not None:
         head += pack_varint(ENHANCED) + pack_varint(group.enhancement)

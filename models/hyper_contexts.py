@@ -6,6 +6,8 @@ They are few, of 32x32 pixels each, but most of them say that nothing is coded t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,36 +16,36 @@ from torch.nn import functional as F
 from .motion_coding import Surprise
 
 CELL = 4  # latents each way that share hyper-latents: two squares
-_KINDS = 4  # depth 0, 1, more; enhancements of pictures
 _BAND, _BANDS = 200, 4  # of quality
-_KNOWN = 4  # nothing, no latents, few, many of the frames before and after
 _FEW = 8
-HYPER_SETS = _KINDS * _BANDS * _KNOWN * 2
+# Kinds: depth 0, 1, more; enhancements of pictures. Bands of quality. Places: nothing is known of the frames before and after,
+# or that they have no latents there, few or many; each with motion as expected or not.
+SETS = (4, _BANDS, 4 * 2)
 
 
-def hyper_sets(depth: int, quality: int, told: Tensor, latents: int, surprise: Surprise) -> np.ndarray:
+def hyper_sets(depth: int, quality: int, sizes: Tensor, known: Sequence[bool], surprise: Surprise) -> np.ndarray:
     """The set of each position of hyper-latents, (n, H/32, W/32), sides rounded up.
 
-    told: (n, H/8, W/8, C), first the sizes of `latents` moved latents; surprise: of the motion of the frames.
+    sizes: of moved latents (n, H/8, W/8, L). known: of each frame, whether there are latents of any that it is predicted from.
+    surprise: of the motion of the frames.
     """
-    sizes = (told[..., :latents] > 0).sum(-1, keepdim=True).permute(0, 3, 1, 2)
-    count = _cells(sizes.float())
-    known = 0 if not told[..., :latents].any() else 1 + np.searchsorted((1, _FEW + 1), count, side="right")
+    count = _cells((sizes > 0).sum(-1))
+    told = np.where(np.array(known)[:, None, None], 1 + np.searchsorted((1, _FEW + 1), count, side="right"), 0)
     moved = (surprise.squares + surprise.blocks > 0).repeat(2, 1).repeat(2, 2)
-    return (_first(min(depth, 2), quality) + known) * 2 + (_cells(torch.from_numpy(moved[:, None]).float()) > 0)
+    return _first(min(depth, 2), quality) + 2 * told + (_cells(torch.from_numpy(moved)) > 0)
 
 
 def enhancement_set(quality: int) -> int:
     """The same for the enhancement of a picture."""
-    return _first(_KINDS - 1, quality) * 2
+    return _first(3, quality)
 
 
 def _first(kind: int, quality: int) -> int:
-    return (kind * _BANDS + min(quality // _BAND, _BANDS - 1)) * _KNOWN
+    return (kind * _BANDS + min(quality // _BAND, _BANDS - 1)) * SETS[2]
 
 
 def _cells(values: Tensor) -> np.ndarray:
-    """Sums of values (n, 1, h, w) over the cells of hyper-latents; exact, as they are small."""
-    h, w = values.shape[2:]
-    padded = F.pad(values, (0, -w % CELL, 0, -h % CELL))
-    return (F.avg_pool2d(padded, CELL)[:, 0] * CELL**2).round().int().cpu().numpy()
+    """Sums of integers (n, h, w) over the cells of hyper-latents."""
+    n, h, w = values.shape
+    padded = F.pad(values.to(torch.int32), (0, -w % CELL, 0, -h % CELL))
+    return padded.view(n, -(-h // CELL), CELL, -(-w // CELL), CELL).sum((2, 4)).cpu().numpy()

@@ -8,6 +8,7 @@ up to vid5 80; of vid1 (1, 256, h, w).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from .entropy_model import SCALE_TABLES, LatentDecoder, LatentEncoder, Step, loa
 from .exact import plain_precision
 from .first_video_transform import Condition, FirstVideoSynthesis
 from .frame_order import Place
-from .hyper_contexts import enhancement_set, hyper_sets
+from .hyper_contexts import SETS, enhancement_set, hyper_sets
 from .hyperprior_net import HyperpriorNet
 from .motion import ALL, to_fields
 from .motion_coding import MotionStep, Surprise, Syntax, motion_steps
@@ -47,8 +48,10 @@ class VideoDecoder(LatentDecoder):
 
     def __init__(self, tensors: dict[str, Tensor], device: torch.device) -> None:
         super().__init__(tensors, device)
-        self.hyper_sets = int(tensors.get("hyper_sets", torch.tensor(1)))
-        self.first_motion_table = SCALE_TABLES + self.hyper_sets * self.entropy.widths.hyper_latents
+        self.sets = int(tensors.get("hyper_sets", torch.tensor(1)))  # of tables of hyper-latents
+        if self.sets not in (1, math.prod(SETS)):
+            raise ValueError(f"{self.sets} sets of tables of hyper-latents, which this version does not know")
+        self.first_motion_table = SCALE_TABLES + self.sets * self.entropy.widths.hyper_latents
         self.both_sides = self.entropy.widths.told == TOLD  # not of vid1 and vid2
         self.syntax = Syntax.of(len(self.tables[1]) - self.first_motion_table, self.both_sides)
         self.condition = Condition() if "condition.features.weight" in tensors else None  # of vid1
@@ -83,7 +86,10 @@ class VideoDecoder(LatentDecoder):
             fields = to_fields(motion, self.expected(places, traces, h, w))
         grid = self.grid(h, w)
         told = self._told(places, traces, fields, motion.modes)
-        sets = 0 if self.hyper_sets == 1 else hyper_sets(places[0].depth, quality, told, self.entropy.widths.latents, surprise)
+        sets: np.ndarray | int = 0
+        if self.sets > 1:
+            known = [any(traces[source].tokens is not None for source in place.sources) for place in places]
+            sets = hyper_sets(places[0].depth, quality, told[..., : self.entropy.widths.latents], known, surprise)
         latents = yield from self.entropy.steps(*grid, quality, told, n, sets)
         tokens = self.entropy.tokens(latents, *grid, quality)
         left = [
@@ -100,7 +106,7 @@ class VideoDecoder(LatentDecoder):
         grid = self.grid(h, w)
         told = told_of_picture(torch.tensor([picture_quality / 100]), *grid)
         told = torch.cat([told.new_zeros(1, self.entropy.widths.latents, *grid), told * 64], dim=1).permute(0, 2, 3, 1)
-        sets = 0 if self.hyper_sets == 1 else enhancement_set(quality)
+        sets = 0 if self.sets == 1 else enhancement_set(quality)
         latents = yield from self.entropy.steps(*grid, quality, told.to(self.device, self.entropy.dtype), hyper_sets=sets)
         still = np.zeros((1, 1, *grid, 2), np.int16), np.full((1, h, w), ALL, np.int32)
         return Coded(*still, latents), Trace(self.entropy.tokens(latents, *grid, quality))

@@ -28,7 +28,7 @@ from vqc.models.audio_transform import HOP
 from vqc.models.entropy_model import OUTPUT_BITS, QUALITY_MAX, SCALE_TABLES, EntropyModel, LatentEncoder, Step
 from vqc.models.exact import LOG2_UNIT, make_exp2_table, quantise_layer
 from vqc.models.frame_order import levels
-from vqc.models.hyper_contexts import HYPER_SETS
+from vqc.models.hyper_contexts import SETS
 from vqc.models.hyperprior_net import SCALE_MIN, HyperpriorNet
 from vqc.models.image_hyperprior import ImageEncoder
 from vqc.models.image_net import ImageNet
@@ -42,7 +42,7 @@ from vqc.models.video_net import Reference, VideoNet
 from vqc.models.video_prediction import unmoved
 from vqc.models.weights import FOLDER
 from vqc.motion_search import Found
-from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables
+from vqc.tools.symbol_counts import SymbolCounts, fit_tables, initial_motion_tables, initial_tables, pool_hyper_tables
 from vqc.tools.train.clips import FIRST_ORDER, STRUCTURES, Walk, list_clips, load_clips, random_walk
 from vqc.tools.train.images import list_images, load_images, random_crop
 from vqc.tools.train.sounds import SoundLoader, list_sounds, load_sounds
@@ -237,13 +237,14 @@ def main() -> None:
 
     encoder, decoder = export_halves(net)
     device = torch.device("cpu")
-    tables = initial_tables(net.hyper_prior, HYPER_SETS if isinstance(net, VideoNet) else 1)
+    tables = initial_tables(net.hyper_prior, math.prod(SETS) if isinstance(net, VideoNet) else 1)
     if isinstance(net, VideoNet):
         tables += initial_motion_tables(MOTION_TABLES)
-        decoder["hyper_sets"] = torch.tensor(HYPER_SETS, dtype=torch.int32)
+        decoder["hyper_sets"] = torch.tensor(math.prod(SETS), dtype=torch.int32)
         counts = SymbolCounts(tables)
         model = VideoDecoder(decoder | fit_tables(tables, counts.counts), device)
         count_clips(VideoEncoder(encoder, device), model, arguments, counts)
+        tables = pool_hyper_tables(tables, counts.counts, SETS, model.entropy.widths.hyper_latents)
     else:
         counts = SymbolCounts(tables)
         sound = isinstance(net, AudioNet)

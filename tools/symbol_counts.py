@@ -72,6 +72,24 @@ class SymbolCounts:
             self.counts[t] += np.bincount(np.where(inside, part - low, len(p)), minlength=len(p) + 1)
 
 
+def pool_hyper_tables(tables: Tables, counts: list[np.ndarray], sets: tuple[int, int, int], channels: int) -> Tables:
+    """The tables, of which those of hyper-latents have as their initial shape what was counted in others: in sets that differ
+    in the second axis of `sets` alone, and where these are empty in all. So sets that are hardly met are not left with the
+    shape that training assumed."""
+    first, count = SCALE_TABLES, math.prod(sets) * channels
+    shape = (*sets, channels, -1)
+    counted = np.stack([n[:-1] for n in counts[first : first + count]]).reshape(shape)
+    assumed = np.stack([p for _, p in tables[first : first + channels]])
+
+    def shares(body: np.ndarray) -> np.ndarray:
+        return body / body.sum(-1, keepdims=True)
+
+    anywhere = shares(counted.sum((0, 1, 2)) + HYPER_PRIOR * assumed)
+    alike = shares(counted.sum(1, keepdims=True) + HYPER_PRIOR * anywhere)
+    pooled = np.broadcast_to(alike, counted.shape).reshape(count, -1)
+    return [*tables[:first], *((-HYPER_LIMIT, p) for p in pooled), *tables[first + count :]]
+
+
 def fit_tables(tables: Tables, counts: list[np.ndarray]) -> dict[str, Tensor]:
     """Probabilities from counts plus some symbols of the initial shape, as integer tables with an escape last."""
     low, size, flat = [], [], []

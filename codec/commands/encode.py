@@ -192,8 +192,8 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
 @click.option(
     "--steady",
     is_flag=True,
-    help="Of a video with a longer --group than 32: hold the quality, which else falls by 1 to 3 dB; files are larger at the "
-    "same mean quality.",
+    help="Of a video with a longer --group than 32 (others stay as they are): hold the quality, which else falls by 1 to 3 dB; "
+    "files are larger at the same mean quality.",
 )
 @batch_options
 @cluster_option

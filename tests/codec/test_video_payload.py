@@ -79,11 +79,20 @@ def test_runs_can_be_better_than_the_qualities_say_but_not_beyond_the_best():
     assert levels == [(4, 950), (2, 20), (1, 20), (3, 20), (5, 1000), (7, 980), (6, 50)]
 
 
-@pytest.mark.parametrize("raises", [(1,), (1, 2, 3)], ids=["too few", "too many"])
-def test_raises_that_do_not_fit_are_corrupt(raises):
+@pytest.mark.parametrize(
+    ("raises", "message"),
+    [((1,), "runs"), ((1, 2, 3), "runs"), ((1, 1001), "quality")],
+    ids=["too few", "too many", "too large"],
+)
+def test_raises_that_do_not_fit_are_corrupt(raises, message):
     group = Group(tuple(range(9)), 10, (10,), b"", b"", (4, 4), raises=raises)
-    with pytest.raises(Corrupt, match="runs"):
+    with pytest.raises(Corrupt, match=message):
         unpack_group(Segment(0, FRAMES, pack_group(group, HEADER, 0), 0), HEADER)
+
+
+def test_raises_without_runs_are_refused():
+    with pytest.raises(ValueError, match="runs"):
+        pack_group(Group((0, 1, 2), 10, (10,), b"", b"", raises=(3,)), HEADER, 0)
 
 
 @pytest.mark.parametrize("ticks", [(5, 5), (5, 4)])
