@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from vqc.models.entropy_model import quality_row
-from vqc.models.motion import AFTER, ALL, BEFORE, DIRECT, LIMIT, last_block, median_of, neighbours, shapes_of
+from vqc.models.motion import AFTER, ALL, BEFORE, DIRECT, LIMIT, known_vectors, last_block, shapes_of
 from vqc.models.video_net import lagrangian
 
 from .motion_search import Found
@@ -245,8 +245,7 @@ class _Side:
 
     def known(self) -> np.ndarray:
         """What vectors of squares are predicted to be, and those that they can be merged with: (4, h, w, 2)."""
-        beside = neighbours(self.vectors[::2, ::2])
-        return np.stack([median_of(*beside), *beside])
+        return np.stack(known_vectors(self.vectors[::2, ::2]))
 
     def around(self, rows: np.ndarray, columns: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
         """Vectors that may fit squares: those `known` of them (4, n, 2), those to the right and below, their own where one

@@ -142,30 +142,29 @@ def unpack_group(segment: Segment, header: VideoHeader) -> Group:
 
 def _unpack_runs(cursor: Cursor, frames: int, number: int) -> tuple[int, ...]:
     """Lengths of the runs that `frames` predicted frames are coded in."""
-    runs: list[int] = []
-    left = frames
-    for _ in range(cursor.varint()):
-        length, times = cursor.varint(), cursor.varint()
-        if not 1 <= length <= LONGEST or not 1 <= times <= left // length:
-            raise Corrupt(f"group {number}: {times} runs of {length} frames, where {left} are left")
-        runs += [length] * times
-        left -= length * times
-    if left:
-        raise Corrupt(f"group {number}: {left} frames are in no run")
-    return tuple(runs)
+    runs = _unpack_repeated(cursor, frames, number)
+    if sum(runs) != frames or not all(1 <= length <= LONGEST for length in runs):
+        raise Corrupt(f"group {number}: runs of {runs} frames, where there are {frames}")
+    return runs
 
 
 def _unpack_raises(cursor: Cursor, runs: int, number: int) -> tuple[int, ...]:
     """By how much each of so many runs is better."""
-    raises: list[int] = []
-    for _ in range(cursor.varint()):
-        raised, times = cursor.varint(), cursor.varint()
-        if not 1 <= times <= runs - len(raises):
-            raise Corrupt(f"group {number}: qualities of {len(raises) + times} runs, where there are {runs}")
-        raises += [raised] * times
+    raises = _unpack_repeated(cursor, runs, number)
     if len(raises) != runs:
         raise Corrupt(f"group {number}: qualities of {len(raises)} runs, where there are {runs}")
-    return tuple(raises)
+    return raises
+
+
+def _unpack_repeated(cursor: Cursor, most: int, number: int) -> tuple[int, ...]:
+    """The inverse of `_pack_repeated`, for `most` values at most: what is damaged must not fill the memory."""
+    values: list[int] = []
+    for _ in range(cursor.varint()):
+        value, times = cursor.varint(), cursor.varint()
+        if not 1 <= times <= most - len(values):
+            raise Corrupt(f"group {number}: {value} for {times} runs, where there are {most - len(values)} at most")
+        values += [value] * times
+    return tuple(values)
 
 
 def groups_of(reader: Reader) -> list[Entry]:

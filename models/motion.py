@@ -56,36 +56,17 @@ def scaled_field(field: np.ndarray, distance: int, total: int) -> np.ndarray:
     return np.clip((2 * field.astype(np.int64) * distance + total) // (2 * total), -LIMIT, LIMIT).astype(np.int16)
 
 
-def neighbours(squares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each square (..., h, w, 2) those left of it, above, and above right (in the last column: above left); 0 beyond the
-    edges."""
+def known_vectors(squares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where a vector can come from, by the numbers above: what each square (..., h, w, 2) is predicted to be (in the first row
+    what is left of it), and those left of it, above, and above right (in the last column: above left); 0 beyond the edges."""
     *lead, h, w, two = squares.shape
     bordered = np.zeros((*lead, h + 1, w + 2, two), np.int64)  # numpy.pad takes longer than all the rest
     bordered[..., 1:, 1:-1, :] = squares
-    beside = bordered[..., :-1, 2:, :].copy()
+    left, above, beside = bordered[..., 1:, :-2, :], bordered[..., :-1, 1:-1, :], bordered[..., :-1, 2:, :].copy()
     beside[..., -1, :] = bordered[..., :-1, w - 1, :]
-    return bordered[..., 1:, :-2, :], bordered[..., :-1, 1:-1, :], beside
-
-
-def median_of(left: np.ndarray, above: np.ndarray, beside: np.ndarray) -> np.ndarray:
-    """What squares are predicted to be from their `neighbours`; in the first row what is left of them."""
     median = np.maximum(np.minimum(left, above), np.minimum(np.maximum(left, above), beside))
     median[..., 0, :, :] = left[..., 0, :, :]
-    return median
-
-
-def predictions(squares: np.ndarray) -> np.ndarray:
-    """What each square (..., h, w, 2) is predicted to be from those left of it and above."""
-    return median_of(*neighbours(squares))
-
-
-def merges_of(squares: np.ndarray) -> np.ndarray:
-    """Where vectors (..., h, w, 2) can be taken from, as a decoder finds them: (..., h, w) int32, the first that fits."""
-    beside = neighbours(squares)
-    merges = np.full(squares.shape[:-1], NEW, np.int32)
-    for merge, known in reversed([*enumerate((median_of(*beside), *beside))]):
-        merges[_zero(squares - known)] = merge
-    return merges
+    return median, left, above, beside
 
 
 def to_motion(
@@ -100,9 +81,11 @@ def to_motion(
     coded = coded_sides(modes, sides)
     blocks = fields.astype(np.int32)
     squares = _inferred(blocks[:, :, ::2, ::2] * coded[..., None], coded, modes, expected)
-    motion.squares = (squares - predictions(squares)).astype(np.int32) * coded[..., None]
+    differences = [squares - known for known in known_vectors(squares)]
+    motion.squares = differences[PREDICTED].astype(np.int32) * coded[..., None]
     if merged:
-        motion.merges = np.where(coded, merges_of(squares), NEW)
+        for merge in (BESIDE, ABOVE, LEFT, PREDICTED):  # the first that fits counts
+            motion.merges[coded & _zero(differences[merge])] = merge
         motion.squares *= (motion.merges == NEW)[..., None]
     motion.blocks = np.stack([blocks[:, :, y::2, x::2] - squares for y, x in _OTHERS]) * coded[..., None]
     motion.shapes = shapes_of(motion.blocks)
@@ -171,8 +154,8 @@ def _inferred(
 
 
 def _undo_prediction(values: list[list[int]], sources: list[list[int]]) -> list[list[int]]:
-    """One component of all squares, as `predictions` has them, in the place of the differences. Plain loops: each square waits
-    for the one left of it.
+    """One component of all squares, as `known_vectors` predicts them, in the place of the differences. Plain loops: each square
+    waits for the one left of it.
 
     sources: where each comes from; if _KNOWN, it is not the difference that is given, but the value.
     """
