@@ -18,7 +18,7 @@ LONGEST_RUN = 4  # frames, of which x264 predicts all but the last from both sid
 # As few modes as fields of one vector a side for 8x8 pixels can stand for.
 _X264 = (
     "bframes={between}:b-adapt={adapt}:b-pyramid=normal:ref=1:weightp=0:weightb=0:scenecut=0:keyint=infinite:threads=1"
-    ":partitions=p8x8,b8x8:me=umh:merange=24:subme=8:trellis=0:rc-lookahead=8:sync-lookahead=0:no-mbtree=1:aq-mode=0"
+    ":partitions=p8x8,b8x8:me=umh:merange=24:subme=6:trellis=0:rc-lookahead=8:sync-lookahead=0:no-mbtree=1:aq-mode=0"
 )
 _B_FRAME = 3  # as PyAV counts types of pictures
 

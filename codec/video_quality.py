@@ -5,9 +5,9 @@ from __future__ import annotations
 from vqc.models.entropy_model import QUALITY_MAX
 
 LEVEL_QUALITY = 0.776  # of quality on the scale of the networks, which goes on for first pictures; segments have that scale
-# Of the picture that a group begins with, on the scale of the image model: that of the same lambda at quality 0, and more for
-# each step of quality.
-PICTURE_QUALITY = (186, 0.814)
+# Of the picture that a group begins with, on the scale of the image model: at quality 0, and more for each step of quality. The
+# same lambda would be 186; what is lower serves best (docs/architecture.md).
+PICTURE_QUALITY = (141, 0.814)
 PLAIN = 900  # quality above which pictures are enhanced: the image model ends at 1000, and takes more bits long before
 USUAL_WORTH = 100  # see persistence.py
 # Of predicted frames by depth, as fewer others are predicted from them: quality beside the one asked for, and how much a bit is

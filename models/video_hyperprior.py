@@ -126,7 +126,7 @@ class VideoDecoder(LatentDecoder):
         sizes = moved_sizes(sources, moves, kept)
         distance = torch.tensor([place.number - place.before for place in places])
         told = told_of(moves, kept, places[0].depth, distance).to(self.entropy.dtype) * 64
-        return torch.cat([sizes, told], dim=1).permute(0, 2, 3, 1)
+        return torch.cat([sizes.permute(0, 2, 3, 1), told.permute(0, 2, 3, 1)], dim=-1)
 
     def _told_first(self, tokens: Tensor | None, field: Tensor) -> Tensor | None:
         """The same for vid1 and vid2."""
@@ -196,7 +196,7 @@ class VideoEncoder(LatentEncoder):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Latents in steps (n * h * w, L) to hyper-latent symbols, and which positions are worth their bits; see
         `worth_coding`, of which thrift is one or (n, 1, h, w)."""
-        grid = torch.from_numpy(scaled).view(n, h * w, -1).transpose(1, 2).reshape(n, -1, h, w).to(self.device)
+        grid = torch.from_numpy(scaled).view(n, h, w, -1).permute(0, 3, 1, 2).to(self.device)
         kept = worth_coding(grid, thrift)
         return self.hyper(HyperpriorNet.sparse_symbols(grid, kept)), kept.cpu().numpy().reshape(-1) > 0
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .motion import AFTER, ALL, BEFORE, DIRECT
+from .moved_blocks import moved_blocks
 from .overlap import Edges
 from .video_transform import motion_tokens, move_latents, pack, pack_blocks, warp, warped_blocks
 
@@ -59,9 +60,13 @@ def predict(sources: Sequence[Source], fields: Tensor, modes: Tensor, overlapped
     parts = shares(modes, len(sources))
     packed = []
     for source, field, part in zip(sources, fields.unbind(1), parts):
-        planes = [warped_blocks(plane, field) for plane in (source.y, source.uv)]
+        used = part[:, 0] > 0
+        if torch.is_grad_enabled():
+            planes = [warped_blocks(plane, field) for plane in (source.y, source.uv)]
+        else:
+            planes = [moved_blocks(plane, field, used) for plane in (source.y, source.uv)]
         if overlapped:
-            edges = Edges.of(field, part[:, 0] > 0)
+            edges = Edges.of(field, used)
             planes = [edges.blend(plane, there) for plane, there in zip(planes, (source.y, source.uv))]
         packed.append(pack_blocks(*planes, columns=field.shape[2]))
     memory = [warp(s.features, field, "bilinear") for s, field in zip(sources, fields.unbind(1))]

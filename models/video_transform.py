@@ -178,5 +178,4 @@ def motion_tokens(vectors: Tensor) -> Tensor:
     down, right = (field.diff(dim=axis).abs().sum(1) for axis in (2, 3))
     rough = F.pad(down, (0, 0, 1, 0)) + F.pad(down, (0, 0, 0, 1)) + F.pad(right, (1, 0)) + F.pad(right, (0, 1))
     sizes = torch.stack([rough, field.abs().sum(1)], dim=1)
-    powers = 2 ** torch.arange(15, device=vectors.device)
-    return (sizes[..., None] >= powers).sum(-1).float()
+    return torch.frexp(sizes.float()).exponent.clamp_max(15).float()

@@ -23,7 +23,7 @@ from .video_hyperprior import VideoDecoder, VideoEncoder
 
 FOLDER = Path(__file__).parent / "weights"
 # The models that encode when none is asked for.
-IMAGE_MODEL = "img1"
+IMAGE_MODEL = "img2"
 AUDIO_MODEL = "aud2"
 VIDEO_MODEL = "vid7"
 TOKEN_MODEL = "rvq2"  # sound by vector quantisation, whose indices are tokens

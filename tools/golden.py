@@ -80,7 +80,8 @@ def block_means(frame: Frame) -> np.ndarray:
 def make_video(samples: Path, folder: Path) -> None:
     """The same for the clip; beside it the digests (JSON) and the block means of every frame (npy)."""
     data = vqc.encode(samples / "clip.mkv", quality=80, group=10)
-    stem = folder / f"v{vqc.inspect(data).version}-{vqc.inspect(data).model}-clip"
+    intra = Reader(io.BytesIO(data)).header.intra
+    stem = folder / f"v{vqc.inspect(data).version}-{vqc.inspect(data).model}-{intra}-clip"
     if stem.with_suffix(".vqc").exists():
         print(f"{stem.name}: is there already, left alone")
         return

@@ -15,6 +15,7 @@ from PIL import Image
 import vqc
 from vqc import video_encoding
 from vqc.bitstream import Corrupt, Reader, VqcError, Writer
+from vqc.models import weights
 from vqc.video import Frame, VideoFormat
 from vqc.video_decoding import group_frames
 from vqc.video_files import open_video
@@ -227,7 +228,7 @@ def test_a_missing_image_model_is_named(coded):
     reader = Reader(io.BytesIO(coded))
     head = replace(reader.header, intra_weights=b"\0" * 8).pack()
     changed = head + coded[len(reader.header.pack()) :]
-    with pytest.raises(VqcError, match="img1"):
+    with pytest.raises(VqcError, match=weights.IMAGE_MODEL):
         vqc.decode(changed)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -49,19 +51,22 @@ def random_crop(image: Image.Image, size: int, rng: random.Random) -> np.ndarray
 
 
 class CropLoader:
-    """Endless batches (B, 3, size, size) uint8, the next one made in a thread while the last is used."""
+    """Endless batches (B, 3, size, size) uint8, made in threads ahead of their use: one on a machine of few cores."""
 
     def __init__(self, images: list[Image.Image], batch: int, size: int, seed: int) -> None:
         self.images, self.batch, self.size = images, batch, size
-        self.rng = random.Random(seed)
-        self.pool = ThreadPoolExecutor(1)
-        self.pending = self.pool.submit(self._make)
+        self.seeds = random.Random(seed)
+        threads = max((os.cpu_count() or 1) - 2, 1)
+        self.pool = ThreadPoolExecutor(threads)
+        self.pending = deque(self._begin() for _ in range(threads))
 
-    def _make(self) -> Tensor:
-        crops = [random_crop(self.rng.choice(self.images), self.size, self.rng) for _ in range(self.batch)]
+    def _begin(self) -> Future[Tensor]:
+        return self.pool.submit(self._make, random.Random(self.seeds.getrandbits(64)))
+
+    def _make(self, rng: random.Random) -> Tensor:
+        crops = [random_crop(rng.choice(self.images), self.size, rng) for _ in range(self.batch)]
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
     def __next__(self) -> Tensor:
-        batch = self.pending.result()
-        self.pending = self.pool.submit(self._make)
-        return batch
+        self.pending.append(self._begin())
+        return self.pending.popleft().result()

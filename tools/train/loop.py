@@ -142,7 +142,7 @@ def train(settings: Settings, task: Task, start: dict[str, Tensor] | None = None
 
     net.train()
     last_save = last_evaluation = spent
-    totals: dict[str, float] = {}
+    totals: dict[str, Tensor | float] = {}
     while spent < settings.minutes * 60 and not stopping:
         began = time.monotonic()
         progress = spent / (settings.minutes * 60)
@@ -164,14 +164,16 @@ def train(settings: Settings, task: Task, start: dict[str, Tensor] | None = None
         step += 1
         decay = min(settings.average, (1 + step) / (10 + step))
         with torch.no_grad():
-            for key, value in net.state_dict().items():
-                average[key].lerp_(value, 1 - decay if key in learned else 1.0)
+            live = net.state_dict()
+            torch._foreach_lerp_([average[k] for k in learned], [live[k] for k in learned], 1 - decay)
+            for key in live.keys() - learned:
+                average[key].copy_(live[key])
 
         for name, value in {"loss": loss, **means, "norm": norm}.items():
-            totals[name] = totals.get(name, 0.0) + value.item() / 50
+            totals[name] = totals.get(name, 0.0) + value.detach() / 50  # no wait for the device
         spent += time.monotonic() - began
         if step % 50 == 0:
-            log(" ".join(f"{name} {value:.4g}" for name, value in totals.items()) + f" rate {scale:.3f}")
+            log(" ".join(f"{name} {float(value):.4g}" for name, value in totals.items()) + f" rate {scale:.3f}")
             totals.clear()
         if spent - last_save > settings.save_minutes * 60:
             save()

@@ -1,0 +1,36 @@
+"""Blocks that are copied or left out are those that interpolation of all of them gives."""
+
+import pytest
+import torch
+
+from vqc.models.moved_blocks import moved_blocks
+from vqc.models.video_transform import motion_tokens, warped_blocks
+
+
+@pytest.mark.parametrize("channels, height, width", [(1, 48, 80), (2, 24, 40)])
+@pytest.mark.parametrize("step, farthest", [(1, 40), (8, 10), (1, 2000), (0, 1)])
+def test_blocks_that_are_used_are_those_of_the_whole_warp(channels, height, width, step, farthest):
+    random = torch.Generator().manual_seed(step + farthest)
+    source = torch.rand(2, channels, height, width, generator=random)
+    vectors = (torch.randint(-farthest, farthest + 1, (2, 6, 10, 2), generator=random) * step).to(torch.int16)
+    vectors[:, :2] = vectors[:, :2] // 8 * 8  # some of whole samples in any case
+    used = torch.rand(2, 6, 10, generator=random) < 0.7
+    with torch.inference_mode():
+        found, expected = moved_blocks(source, vectors, used), warped_blocks(source, vectors)
+    kept = used.flatten(1)[:, None, :, None]
+    assert torch.allclose(found, expected * kept, atol=1e-3)
+    assert not torch.equal(found, torch.zeros_like(found))
+
+
+def test_blocks_that_stand_still_are_copied_exactly():
+    source = torch.rand(1, 1, 32, 48)
+    still = torch.zeros(1, 4, 6, 2, dtype=torch.int16)
+    with torch.inference_mode():
+        found = moved_blocks(source, still, torch.ones(1, 4, 6, dtype=torch.bool))
+    assert torch.equal(found.view(4, 6, 8, 8).transpose(1, 2).reshape(32, 48), source[0, 0])
+
+
+def test_motion_tokens_count_bits():
+    vectors = torch.zeros(1, 1, 5, 2, dtype=torch.int16)
+    vectors[0, 0, :, 0] = torch.tensor([0, 1, 3, 4, 32767])
+    assert motion_tokens(vectors)[0, 1, 0].tolist() == [0, 1, 2, 3, 15]
