@@ -110,7 +110,7 @@ def encode(
     audio: str = "code",
     group: int | None = None,
     bframes: int | None = None,
-    steady: bool = False,
+    steady: bool = True,
     jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,
@@ -135,7 +135,7 @@ def encode(
     Of a video: audio: what becomes of its sound track: "code", "copy" (its packets are taken over as they are) or "none", which
     sound=False says too; sound_quality: of sound that is coded, the better of 60 and `quality` when None; group:
     most frames that are decoded together, 32 when None; bframes: most frames in a row that are predicted from both sides, 3
-    when None, 0 to code without delay; steady: hold the quality of groups of more than 32 frames; jobs: groups worked on at a
+    when None, 0 to code without delay; steady: hold the quality of groups of more than 48 frames; jobs: groups worked on at a
     time, each with one thread unless `threads` says otherwise.
     device: auto, cpu, cuda or cuda:N. threads: of torch, for the whole process.
     Raises UnreadableInput, LimitExceeded, ValueError.
@@ -164,7 +164,7 @@ def encode_to(
     audio: str = "code",
     group: int | None = None,
     bframes: int | None = None,
-    steady: bool = False,
+    steady: bool = True,
     jobs: int = 1,
     strip: bool = False,
     frame: int | None = None,

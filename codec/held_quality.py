@@ -2,7 +2,8 @@
 
 A group begins with a picture that is better than the frames after it, which live on that for a while: the last of 96 frames
 predicted in a row were up to 3 dB worse than the first. A loop measures the frames that runs end with, and makes runs better
-until they are as good as the first ones were. At equal mean quality that takes more bits, so it is there for who asks for it.
+until they are as good as the first ones were. At equal mean quality that takes more bits, the fewer the later it begins and the
+more slowly it does so (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from torch import Tensor
 from vqc.models.video_net import Reference, weighted_mse
 
 FIRST = 10  # frames that tell the quality to be held
-BEGIN = 32  # frames after which it is held: in groups of the usual length it costs more than it is worth
-MARGIN = 0.05  # decibels that runs aim to end better than the first: frames in between lose a little more
-GAIN = 34  # tenths of quality for each decibel that a run was too bad by; about half of what makes up for it
+BEGIN = 48  # frames after which it is held: in groups of the usual length it costs more than it is worth
+MARGIN = 0.12  # decibels that runs aim to end better than the first: they lag behind, and frames in between lose more
+GAIN = 15  # tenths of quality for each decibel that a run was too bad by; about a quarter of what makes up for it
 MOST = 200
 
 

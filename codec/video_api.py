@@ -51,7 +51,7 @@ def write_video(
     sound_quality: float | None = None,
     group: int = GROUP,
     run: int = LONGEST_RUN,
-    steady: bool = False,
+    steady: bool = True,
     workers: int = 1,
     bitrate: float | None = None,
 ) -> None:

@@ -93,7 +93,7 @@ class Settings:
     header: VideoHeader
     device: torch.device
     longest: int = LONGEST_RUN
-    steady: bool = False
+    steady: bool = True
 
 
 class GroupEncoder:

@@ -106,7 +106,7 @@ class VqcVideo(Vqc):
     MEDIUM, DEFAULT = VIDEO, weights.VIDEO_MODEL
     gop: int = 32
     bframes: int = 3
-    steady: bool = False
+    steady: bool = True
 
     def encode(self, original: Film, setting: Setting) -> bytes:
         rate, period = original.rate, self.gop or len(original.frames)
