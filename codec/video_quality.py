@@ -24,7 +24,7 @@ def picture_quality(quality: int, worth: int = USUAL_WORTH) -> int:
 
 
 def enhancement_quality(wanted: int) -> int:
-    """Of the enhancement of a picture that is to have quality `wanted` on the scale of the image model: the same lambda."""
+    """Of the enhancement of a picture that is to have quality `wanted` on the scale of the image model."""
     first, slope = PICTURE_QUALITY
     return min(max(round(LEVEL_QUALITY * (wanted - first) / slope), 0), QUALITY_MAX)
 

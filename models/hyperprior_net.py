@@ -96,6 +96,12 @@ class FakeQuant(nn.Module):
         return x
 
 
+def fast_asinh(x: Tensor) -> Tensor:
+    """Several times as fast as `torch.asinh` on a CPU; to 2e-7 in float32, but without a gradient near 0 in bfloat16."""
+    size = x.abs()
+    return torch.log(size + torch.sqrt(size.square() + 1)).copysign(x)
+
+
 class HyperEncoder(nn.Module):
     """Latents (B, L, H, W) to hyper-latents (B, Z, ceil(H/4), ceil(W/4)), not rounded."""
 
@@ -111,8 +117,7 @@ class HyperEncoder(nn.Module):
         )
 
     def forward(self, latents: Tensor) -> Tensor:
-        size = latents.abs()
-        return self.layers(torch.log(size + torch.sqrt(size.square() + 1)).copysign(latents))  # asinh, which is slow on CPUs
+        return self.layers(torch.asinh(latents) if torch.is_grad_enabled() else fast_asinh(latents))
 
 
 class HyperDecoder(nn.Module):

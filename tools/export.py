@@ -225,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="training files, for the tables")
-    parser.add_argument("--name", default="img1", help="of the model, 16 letters and digits at most")
+    parser.add_argument("--name", required=True, help="of the model, 16 letters and digits at most")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--crops", type=int, default=400)
     arguments = parser.parse_args()

@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="training files, for the use of codes")
-    parser.add_argument("--name", default="rvq2", help="of the model, 16 letters and digits at most")
+    parser.add_argument("--name", required=True, help="of the model, 16 letters and digits at most")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--crops", type=int, default=400)
     parser.add_argument("--thrift", type=float, default=THRIFT, help="worth of a bit in the choice of codes")

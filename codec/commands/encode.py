@@ -192,8 +192,8 @@ def _off_target(size: int, target: float) -> tuple[str, ...]:
 @click.option(
     "--steady/--no-steady",
     default=True,
-    help="Of a video with a longer --group than 48 (others stay as they are): hold the quality after 48 frames, which else falls "
-    "by up to 3 dB, or let it: files are smaller then at the same mean quality.  [default: steady]",
+    help="Of a video with a longer --group than 48 (others stay as they are): hold the quality after 48 frames, which else "
+    "falls by up to 3 dB, or let it fall: smaller files at the same mean quality.  [default: steady]",
 )
 @batch_options
 @cluster_option

@@ -148,7 +148,7 @@ def load_clips(files: list[Path], cache: Path) -> list[Clip]:
     cache.mkdir(parents=True, exist_ok=True)
     clips = []
     for path in tqdm(files, desc="clips", disable=None):
-        kept = cache / f"{path.stem}.pt"
+        kept = cache / f"{path.stem}-{weights.IMAGE_MODEL}.pt"
         if not kept.exists():
             torch.save(prepare(path), kept.with_suffix(".tmp"))
             kept.with_suffix(".tmp").replace(kept)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+MOST_THREADS = 14  # as many as an H100 has been fed by
 EXTENSIONS = {".avif", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 
 
@@ -56,7 +57,7 @@ class CropLoader:
     def __init__(self, images: list[Image.Image], batch: int, size: int, seed: int) -> None:
         self.images, self.batch, self.size = images, batch, size
         self.seeds = random.Random(seed)
-        threads = max((os.cpu_count() or 1) - 2, 1)
+        threads = min(max((os.cpu_count() or 1) - 2, 1), MOST_THREADS)
         self.pool = ThreadPoolExecutor(threads)
         self.pending = deque(self._begin() for _ in range(threads))
 

@@ -142,7 +142,7 @@ def train(settings: Settings, task: Task, start: dict[str, Tensor] | None = None
 
     net.train()
     last_save = last_evaluation = spent
-    totals: dict[str, Tensor | float] = {}
+    totals: dict[str, float] = {}
     while spent < settings.minutes * 60 and not stopping:
         began = time.monotonic()
         progress = spent / (settings.minutes * 60)
@@ -170,10 +170,10 @@ def train(settings: Settings, task: Task, start: dict[str, Tensor] | None = None
                 average[key].copy_(live[key])
 
         for name, value in {"loss": loss, **means, "norm": norm}.items():
-            totals[name] = totals.get(name, 0.0) + value.detach() / 50  # no wait for the device
+            totals[name] = totals.get(name, 0.0) + value.item() / 50
         spent += time.monotonic() - began
         if step % 50 == 0:
-            log(" ".join(f"{name} {float(value):.4g}" for name, value in totals.items()) + f" rate {scale:.3f}")
+            log(" ".join(f"{name} {value:.4g}" for name, value in totals.items()) + f" rate {scale:.3f}")
             totals.clear()
         if spent - last_save > settings.save_minutes * 60:
             save()

@@ -13,7 +13,7 @@ from vqc.models.restore import restore
 
 
 def load_start(net: HyperpriorNet, path: str) -> dict[str, Tensor]:
-    """State dictionary of a network like `net` from a `.pt` file, or `FOLDER/NAME` of shipped weights (models/weights/img1)."""
+    """State dictionary of a network like `net` from a `.pt` file, or `FOLDER/NAME` of shipped weights (models/weights/img2)."""
     if path.endswith(".pt"):
         saved = torch.load(path, map_location="cpu", weights_only=True)
         return saved.get("average", saved)
