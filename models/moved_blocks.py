@@ -1,7 +1,7 @@
 """Blocks of planes as the vectors find them, without the work that many of them do not need.
 
 Most blocks of still scenes move by whole samples or not at all, and are copied; of frames with two sides, many blocks are
-predicted from one. Interpolating all of them took a tenth of the time of decoding.
+predicted from one.
 
 Shapes: planes (B, C, H, W) of any resolution; vectors (B, h, w, 2) in quarters of a pixel, horizontal first, of blocks of 8x8
 pixels.
