@@ -119,7 +119,7 @@ class ImageRefiner:
         step = self.net.steps(row)
         start = scene.latents[(..., *scene.own)].clone()
         scaled, hyper = start / step, self.net.hyper_encoder(start)
-        rate = (0.05 - 0.025 * scene.quality / QUALITY_MAX) * caution / 2  # error curves more at high quality
+        rate = (0.035 - 0.0175 * scene.quality / QUALITY_MAX) * caution / 2  # error curves more at high quality
         first: float | None = None
         for i in range(schedule.count):
             progress = i / (schedule.count - 1)

@@ -16,6 +16,7 @@ import numpy as np
 
 # Akima needs a few points to be more than a broken line.
 FEWEST_POINTS = 4
+NEAREST = 1e-9  # points that lie nearer than this part of their rate, or so many dB, are one: logarithms may not tell them apart
 MIN_OVERLAP = 0.5
 
 
@@ -74,7 +75,7 @@ def curve(rates: Sequence[float], qualities: Sequence[float | None]) -> Curve:
     points = [(r, q) for r, q in zip(rates, qualities) if q is not None and math.isfinite(q) and r > 0]
     kept: list[tuple[float, float]] = []
     for rate, quality in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not kept or (quality > kept[-1][1] and rate > kept[-1][0]):
+        if not kept or (quality > kept[-1][1] + NEAREST and rate > kept[-1][0] * (1 + NEAREST)):
             kept.append((rate, quality))
     return Curve(tuple(r for r, _ in kept), tuple(q for _, q in kept), len(rates) - len(kept))
 

@@ -123,6 +123,12 @@ def test_reversing_is_the_same_as_exchanging_anchor_and_test(points, factor):
         assert there.quality == pytest.approx(back.quality, rel=1e-6, abs=1e-6)
 
 
+def test_rates_that_logarithms_cannot_tell_apart_are_one_point():
+    one = curve([0.05, 0.05000000000000001, 1.0, 2.0, 3.0], [25.0, 26.0, 27.0, 28.0, 29.0])
+    assert one.rate == (0.05, 1.0, 2.0, 3.0) and one.dropped == 1
+    assert delta(one, one).rate == pytest.approx(0)
+
+
 @given(st.lists(st.tuples(st.floats(0, 4), st.one_of(st.none(), st.floats(20, 50), st.just(math.inf))), max_size=20))
 def test_a_curve_rises_strictly_and_counts_what_it_dropped(points):
     found = curve([r for r, _ in points], [q for _, q in points])
