@@ -16,7 +16,8 @@ import numpy as np
 
 # Akima needs a few points to be more than a broken line.
 FEWEST_POINTS = 4
-NEAREST = 1e-9  # points that lie nearer than this part of their rate, or so many dB, are one: logarithms may not tell them apart
+# Points that lie nearer than this part of their rate, or so many dB, are one: logarithms may not tell them apart.
+NEAREST = 1e-9
 MIN_OVERLAP = 0.5
 
 
