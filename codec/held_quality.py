@@ -16,7 +16,7 @@ from vqc.models.video_net import Reference, weighted_mse
 
 FIRST = 10  # frames that tell the quality to be held
 BEGIN = 48  # frames after which it is held: in groups of the usual length it costs more than it is worth
-MARGIN = 0.12  # decibels that runs aim to end better than the first: they lag behind, and frames in between lose more
+MARGIN = 0.25  # decibels that runs aim to end better than the first: they lag behind, and frames in between lose more
 GAIN = 15  # tenths of quality for each decibel that a run was too bad by; about a quarter of what makes up for it
 MOST = 200
 
