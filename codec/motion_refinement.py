@@ -90,7 +90,7 @@ class Reference:
         x = np.clip(columns * (4 * BLOCK) + vectors[:, 0], *self._reach[0])
         y = np.clip(rows * (4 * BLOCK) + vectors[:, 1], *self._reach[1])
         found = self._windows[y & 3, x & 3, (y >> 2) + PAD, (x >> 2) + PAD]
-        return found.reshape(len(x), -1).astype(np.float32)
+        return found.reshape(len(x), BLOCK**2).astype(np.float32)
 
     def moved(self, field: np.ndarray) -> np.ndarray:
         """What all blocks find with a field (rows, columns, 2): (rows, columns, 64)."""
