@@ -11,6 +11,7 @@ first; blocks (H/8, W/8, C, n).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ STRENGTH = 1.2  # what a sample of another frame counts beside that of the pictu
 SOFTNESS = (14.0, 6.0)  # levels that samples may differ by (deviation of a Gaussian): at quality 0, and less at 1000
 UNLIKE = 200.0  # mean squared difference of a block that was not found
 CLOSE = 10.0  # the same of one for which no better vector is looked for
+STEADY = 0.04  # change of contrast from frame to frame that is no fade
+TEXTURE = 3.0  # levels by which the samples of a block must differ (standard deviation) to tell its contrast
 _STEPS = (4, 4, 2, 1)  # quarters of a pixel that vectors are changed by in turn
 _AROUND = (-1, 0), (1, 0), (0, -1), (0, 1)
 
@@ -42,11 +45,12 @@ def filtered(planes: np.ndarray, later: Sequence[np.ndarray], field: np.ndarray,
     for count, frame in enumerate(later[:REACH], 1):
         luma, chroma = split(frame)
         reference = Reference(luma[0].astype(np.float32))
-        lighter = luma.mean(dtype=np.float32) - own[0].mean()
-        found = _search(own[0][:, :, 0] + lighter, reference, [still, found * (count / max(count - 1, 1)), pace * count])
+        starts = [still, found * (count / max(count - 1, 1)), pace * count]
+        found, fade = _found(own[0], _blocks(luma), reference, starts)
         alike: np.ndarray | None = None
         for k, moved in enumerate((reference.moved(found)[:, :, None], _moved_chroma(chroma, found))):
             # A scene that grows lighter or darker is no noise; means of single blocks are noisy too.
+            moved *= fade
             moved -= np.median((moved - own[k]).mean(-1), axis=(0, 1))[:, None]
             off = np.square(moved - own[k])
             if alike is None:
@@ -55,6 +59,23 @@ def filtered(planes: np.ndarray, later: Sequence[np.ndarray], field: np.ndarray,
             sums[k] += weight * moved
             weights[k] += weight
     return join(*(_planes(total / weight) for total, weight in zip(sums, weights)))
+
+
+def _found(
+    own: np.ndarray, there: np.ndarray, reference: Reference, starts: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.float32]:
+    """Where the blocks of a picture stand in a later frame, `there` and `reference`, and its contrast by that of this frame: 1
+    unless most blocks have another and are found better so, as in a fade."""
+    one, other = own.std(-1), there.std(-1)
+    seen = np.maximum(one, other) > TEXTURE
+    ratio = np.median(one[seen] / np.maximum(other[seen], 1)) if seen.any() else 1
+    tried = []
+    for fade in (1,) if abs(ratio - 1) < STEADY else (1, ratio):
+        target = (own[:, :, 0] - own.mean()) / np.float32(max(fade, 0.1)) + there.mean()
+        found = _search(target, reference, starts)
+        off = (reference.moved(found) - there.mean()) * fade + own.mean() - own[:, :, 0]
+        tried.append((np.minimum(np.square(off).mean(-1), UNLIKE).mean(), found, np.float32(fade)))
+    return min(tried, key=itemgetter(0))[1:]
 
 
 def _search(target: np.ndarray, reference: Reference, starts: Sequence[np.ndarray]) -> np.ndarray:

@@ -19,7 +19,7 @@ from vqc.models.motion import Motion, to_motion
 from vqc.models.motion_coding import MotionStep
 from vqc.models.trace import Trace
 from vqc.models.video_hyperprior import SQUARE, VideoDecoder
-from vqc.models.video_net import Reference
+from vqc.models.video_net import Reference, weighted_mse
 from vqc.models.video_prediction import unmoved
 
 from . import motion_refinement
@@ -249,10 +249,17 @@ class GroupEncoder:
         if worths is None and self.enhancement is None:
             return None
         picture = picture_of(decoder, coded, *grid_of(self.header), self.intra_quality)
-        return picture if self.enhancement is None else self._enhance(picture, y, uv, worths)
+        if self.enhancement is None:
+            return picture
+        enhanced = self._enhance(picture, y, uv, worths)
+        if enhanced is None:
+            self.intra_quality, self.enhancement = QUALITY_MAX, None
+            return self._code_picture(y, uv, worths)
+        return enhanced
 
-    def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference:
-        """Codes what the picture lacks: in blocks that many later frames show, first."""
+    def _enhance(self, picture: Reference, y: torch.Tensor, uv: torch.Tensor, worths: np.ndarray | None) -> Reference | None:
+        """Codes what the picture lacks: in blocks that many later frames show, first. None, and nothing coded, where that makes
+        it worse: of sharp text the networks know too little."""
         quality = self.enhancement
         thrift = 1.0 if worths is None else torch.from_numpy(1 / worths).to(y)[None, None]
         with span("transform"):
@@ -261,16 +268,25 @@ class GroupEncoder:
             scaled = in_steps(self.decoder, latents, quality)
             hyper, kept = self.encoder.hyper_and_kept(scaled, 1, *latents.shape[2:], thrift)
 
+        chosen: list[tuple[np.ndarray, np.ndarray]] = []
+
         def code(step: Step) -> np.ndarray:
             symbols = hyper if step.means is None else self.encoder.quantise(scaled, step, kept)
-            with span("coder"):
-                self._sink.write(symbols, step.table_ids)
+            chosen.append((symbols, step.table_ids))
             return symbols
 
         steps = self.decoder.enhancement_steps(*grid_of(self.header), self.intra_quality, quality)
-        coded, self._traces[0] = run_steps(steps, code)
+        coded, trace = run_steps(steps, code)
         with span("transform"):
-            return self.decoder.synthesise(coded.latents, prediction, quality)[0]
+            enhanced = self.decoder.synthesise(coded.latents, prediction, quality)[0]
+        before, after = (float(weighted_mse(y, uv, one.y, one.uv)) for one in (picture, enhanced))
+        if after >= before:
+            return None
+        self._traces[0] = trace
+        with span("coder"):
+            for symbols, table_ids in chosen:
+                self._sink.write(symbols, table_ids)
+        return enhanced
 
     def _code_level(self, places: Sequence[Place], found: list[Found], leaf: bool) -> None:
         """leaf: no other frame is predicted from these, so that they need not be decoded here."""

@@ -60,21 +60,28 @@ def test_frames_that_are_all_alike_are_left_alone():
 
 
 def test_what_is_covered_later_leaves_no_ghost():
-    """From the next frame on, the right half is another scene."""
+    """From the next frame on, the right third is another scene."""
     picture, later = frame(noise=4), [frame(noise=4) for _ in range(REACH)]
     for planes in later:
         for part in split(planes):
-            part[..., part.shape[-1] // 2 :] = RNG.integers(0, 256, part[..., part.shape[-1] // 2 :].shape)
+            part[..., part.shape[-1] * 2 // 3 :] = RNG.integers(0, 256, (*part.shape[:2], part.shape[-1] // 3))
     result = filtered(picture, later, STILL, 1, 0)
     for part, own, clean in zip(split(result), split(picture), split(frame())):
-        half = part.shape[-1] // 2
-        assert error(part[..., half:], clean[..., half:]) < 1.02 * error(own[..., half:], clean[..., half:])
-        assert error(part[..., :half], clean[..., :half]) < 0.45 * error(own[..., :half], clean[..., :half])
+        edge = part.shape[-1] * 2 // 3
+        assert error(part[..., edge:], clean[..., edge:]) < 1.02 * error(own[..., edge:], clean[..., edge:])
+        assert error(part[..., :edge], clean[..., :edge]) < 0.45 * error(own[..., :edge], clean[..., :edge])
 
 
 def test_a_scene_that_grows_lighter_keeps_its_light():
     fading = [frame(lighter=3 * k) for k in range(REACH + 1)]
     assert np.abs(filtered(fading[0], fading[1:], STILL, 4, 0).astype(int) - fading[0]).max() <= 1
+
+
+@pytest.mark.parametrize("begin", [0, 6])
+def test_a_fade_leaves_no_trace_of_what_comes(begin):
+    """Else a black picture shows what there will be."""
+    fading = [np.rint((frame().astype(float) - 16) * (begin + k) / 16 + 16).astype(np.uint8) for k in range(REACH + 1)]
+    assert error(filtered(fading[0], fading[1:], STILL, 4, 0), fading[0]) < 1.5
 
 
 def test_a_noisy_scene_takes_fewer_bits_and_is_better(monkeypatch):
