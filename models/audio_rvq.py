@@ -66,8 +66,9 @@ class RvqDecoder(WaveSynthesis):
         """Codes (h * w, stages) to latents (384, h, w) float32."""
         with plain_precision(torch.device("cpu")):
             total = sum(self.codebooks[k][torch.from_numpy(codes[:, k])] for k in range(codes.shape[1]))
-            latents = torch.addmm(self.restore[1], total, self.restore[0].t())
-        return np.ascontiguousarray(latents.numpy().T).reshape(-1, h, w)
+            # In float64: processors with bfloat16 sum float32 coarsely if a program asks torch for speed.
+            latents = torch.addmm(self.restore[1].double(), total.double(), self.restore[0].t().double())
+        return np.ascontiguousarray(latents.float().numpy().T).reshape(-1, h, w)
 
 
 class RvqEncoder(WaveAnalysis):

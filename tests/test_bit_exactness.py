@@ -144,7 +144,8 @@ def plain_sound(coded_sound, tmp_path_factory):
 def test_latents_and_samples_of_sound_are_the_same(coded_sound, plain_sound, tmp_path, name):
     latents, samples = decode_sound(coded_sound, tmp_path / "samples.npy", CONDITIONS[name])
     assert latents == plain_sound[0]
-    assert np.abs(samples - plain_sound[1]).max() < 1e-3
+    # A processor with bfloat16 gives the reduced precision that is asked for; what is decoded are the same latents.
+    assert np.abs(samples - plain_sound[1]).max() < (1e-2 if "precision" in name else 1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
