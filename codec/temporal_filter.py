@@ -33,7 +33,7 @@ _AROUND = (-1, 0), (1, 0), (0, -1), (0, 1)
 
 
 def filtered(planes: np.ndarray, later: Sequence[np.ndarray], field: np.ndarray, frames: int, quality: int) -> np.ndarray:
-    """A picture without what the frames after it, `later`, do not show.
+    """A picture without what the frames after it, the first of `later`, do not show.
 
     field: of the one that comes `frames` after it, what its blocks find in the picture. quality: 0..1000.
     """

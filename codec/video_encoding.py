@@ -32,7 +32,7 @@ from .picture_refinement import refine_picture
 from .planes import join, split
 from .rate_control import RateControl
 from .scene_cuts import SceneCuts
-from .temporal_filter import REACH, filtered
+from .temporal_filter import filtered
 from .timing import span
 from .video import Frame, VideoFormat
 from .video_decoding import grid_of, picture_of, remember
@@ -176,8 +176,7 @@ class GroupEncoder:
             planes = self._waiting.pop(0)
             if runs:
                 with span("motion search"):
-                    later = [self._waiting[n] for n in range(1, REACH + 1) if n in self._waiting]
-                    planes = filtered(planes, later, runs[0][-1].fields[0], len(runs[0]), self.quality)
+                    planes = filtered(planes, list(self._waiting.values()), runs[0][-1].fields[0], len(runs[0]), self.quality)
             picture = self._code_picture(*to_tensors(planes, self.device), worths)
             if picture is not None:
                 self._references[0] = picture

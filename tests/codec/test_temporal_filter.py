@@ -18,11 +18,11 @@ TEXTURE = 20 + 200 * F.interpolate(_ROUGH, scale_factor=8, mode="bicubic")[0].nu
 STILL = np.zeros((H // 8, W // 8, 2), np.int16)
 
 
-def frame(shift=(0, 0), noise=0.0, lighter=0.0, planes=TEXTURE):
+def frame(shift=(0, 0), noise=0.0, lighter=0.0):
     """A frame (3/2 H, W) uint8 of a scene that has moved by (x, y) pixels, even ones."""
     y, x = 32 - shift[1], 32 - shift[0]
-    luma = planes[:1, y : y + H, x : x + W]
-    chroma = planes[1:, y // 2 : y // 2 + H // 2, x // 2 : x // 2 + W // 2]
+    luma = TEXTURE[:1, y : y + H, x : x + W]
+    chroma = TEXTURE[1:, y // 2 : y // 2 + H // 2, x // 2 : x // 2 + W // 2]
     whole = join(luma, chroma) + lighter
     return np.clip(whole + RNG.normal(0, noise, whole.shape) if noise else whole, 0, 255).round().astype(np.uint8)
 
